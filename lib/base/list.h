@@ -1,0 +1,58 @@
+#pragma once
+/* Intrusive doubly linked list. An unlinked node points at itself; unlink is idempotent. */
+#include <stdbool.h>
+
+#include "lib/base/macros.h"
+
+struct list {
+    struct list *next, *prev;
+};
+
+static inline void list_init(struct list *l)
+{
+    l->next = l->prev = l;
+}
+
+static inline bool list_empty(const struct list *l)
+{
+    return l->next == l || !l->next;
+}
+
+static inline void list_insert_before_(struct list *at, struct list *n)
+{
+    n->prev = at->prev;
+    n->next = at;
+    at->prev->next = n;
+    at->prev = n;
+}
+
+static inline void list_push_back(struct list *head, struct list *n)
+{
+    list_insert_before_(head, n);
+}
+
+static inline void list_push_front(struct list *head, struct list *n)
+{
+    list_insert_before_(head->next, n);
+}
+
+static inline void list_unlink(struct list *n)
+{
+    if (!n->next) {
+        return;
+    }
+    n->prev->next = n->next;
+    n->next->prev = n->prev;
+    list_init(n);
+}
+
+static inline struct list *list_first(struct list *head)
+{
+    return list_empty(head) ? NULL : head->next;
+}
+
+#define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
+/* Safe against unlinking the current node. */
+#define LIST_FOREACH(it, head)                                              \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
+         it = it##_next, it##_next = it->next)

@@ -1,0 +1,43 @@
+#pragma once
+/*
+ * Attributes and the few macros that the whole tree may use.
+ *
+ * AUTO(fn) runs fn(&var) when the variable leaves its scope; STEAL hands the
+ * value on and leaves NULL behind, so that a scope clean-up plus a steal
+ * replaces most gotos.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#define MUST_CHECK          __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a)   __attribute__((format(printf, f, a)))
+#define NORETURN            __attribute__((noreturn))
+#define AUTO(fn)            __attribute__((cleanup(fn)))
+#define ARRAY_LEN(a)        (sizeof(a) / sizeof((a)[0]))
+#define CONTAINER_OF(p, type, member) \
+    ((type *)(void *)((char *)(p) - offsetof(type, member)))
+
+#define STEAL(p)                       \
+    ({                                 \
+        __typeof__(p) steal_ = (p);    \
+        (p) = NULL;                    \
+        steal_;                        \
+    })
+
+#define STEAL_FD(fd)          \
+    ({                        \
+        int steal_fd_ = (fd); \
+        (fd) = -1;            \
+        steal_fd_;            \
+    })
+
+/* Declares the pointer clean-up `fnp` for a destructor `fn` that takes NULL. */
+#define DEFINE_AUTO(type, fn)              \
+    static inline void fn##p(type **ptr)   \
+    {                                      \
+        fn(*ptr);                          \
+        *ptr = NULL;                       \
+    }
+
+#define KIB (1024u)
+#define MIB (1024u * 1024u)
