@@ -119,7 +119,7 @@ table ip nat {{
     }}
 }}
 table inet filter {{
-    chain fwd {{
+    chain through {{
         type filter hook forward priority 0; policy drop;
         iifname "{inner}" accept
         ct state established,related accept
