@@ -21,5 +21,5 @@ void *map_del(struct map *m, struct slice key);              /* returns the valu
 struct map_iter {
     size_t slot;
 };
-/* Start from a zeroed iterator. Deleting the current key is allowed; adding is not. */
+/* Start from a zeroed iterator. The map must not change meanwhile. */
 bool map_next(const struct map *m, struct map_iter *it, struct slice *out_key, void **out_value);
