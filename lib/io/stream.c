@@ -182,7 +182,8 @@ static void after_flush(struct stream *s)
 /* One read from the socket into the plain buffer: >0 bytes moved, 0 nothing now, -errno. */
 static int read_plain(struct stream *s)
 {
-    if (buf_reserve(&s->in, READ_STEP) && !buf_room(&s->in)) {
+    size_t left = s->in.max - s->in.len;
+    if (!left || buf_reserve(&s->in, left < READ_STEP ? left : READ_STEP)) {
         return -EMSGSIZE;
     }
     ssize_t n = recv(s->watch.fd, buf_tail(&s->in), buf_room(&s->in), 0);
