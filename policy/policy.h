@@ -1,8 +1,9 @@
 #pragma once
 /*
- * The policy file: load and validate, evaluate capabilities, edit (spec/policy.md sections 2, 3, 1.11). A loaded
- * policy is immutable and may be shared between threads. This first cut acts on nodeAttrs with attr "funnel" (and other attr strings)
- * for "*", users and autogroup:member/members; every other section is kept as sent and reported as not evaluated.
+ * The policy file: load and validate, evaluate capabilities, edit (spec/policy.md sections 2,
+ * 3, 1.11). A loaded policy is immutable and may be shared between threads. This first cut acts on
+ * nodeAttrs with attr "funnel" (and other attr strings) for "*", users and
+ * autogroup:member/members; every other section is kept as sent and reported as not evaluated.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,11 +18,11 @@ enum policy_severity { POLICY_ERROR, POLICY_WARNING };
 
 struct policy_diag {
     enum policy_severity severity;
-    const char *code;   /* stable, from policy.md "Codes" */
-    int line, column;   /* of the culprit, from 1 */
-    char pointer[160];  /* JSON Pointer, "" for the root */
+    const char *code;  /* stable, from policy.md "Codes" */
+    int line, column;  /* of the culprit, from 1 */
+    char pointer[160]; /* JSON Pointer, "" for the root */
     char message[240];
-    char hint[120];     /* nearest name or the fix; "" when none */
+    char hint[120]; /* nearest name or the fix; "" when none */
 };
 
 struct policy_diags {
@@ -29,14 +30,19 @@ struct policy_diags {
     size_t count;
     bool truncated; /* more than 50 */
 };
+
 void policy_diags_free(struct policy_diags *d);
 
 #define POLICY_SIZE_MAX (1 * MIB)
+
 enum { POLICY_INVALID = 1 };
+
 /* 0 (out_diags may hold warnings) or POLICY_INVALID (at least one error; no policy), -ENOMEM. */
-int policy_load(struct slice text, struct policy_diags *out_diags, struct policy **out_policy) MUST_CHECK;
+int policy_load(struct slice text,
+                struct policy_diags *out_diags,
+                struct policy **out_policy) MUST_CHECK;
 struct policy *policy_ref(struct policy *p);
-void policy_unref(struct policy *p); /* takes NULL */
+void policy_unref(struct policy *p);              /* takes NULL */
 struct slice policy_text(const struct policy *p); /* as sent */
 
 /* What the evaluator knows of a device: owner or tags, never both. */
@@ -48,12 +54,16 @@ struct policy_device {
     struct slice ipv4, ipv6;
 };
 
-/* Sorted names of the capabilities that the policy gives to the device ("funnel", …). Names are borrowed from p. */
+/* Sorted names of the capabilities that the policy gives to the device ("funnel", …). Names are
+ * borrowed from p. */
 struct policy_caps {
     struct slice *names;
     size_t count;
 };
-void policy_eval(const struct policy *p, const struct policy_device *dev, struct policy_caps *out_caps);
+
+void policy_eval(const struct policy *p,
+                 const struct policy_device *dev,
+                 struct policy_caps *out_caps);
 void policy_caps_free(struct policy_caps *c);
 bool policy_grants(const struct policy *p, const struct policy_device *dev, struct slice attr);
 /* Does any entry give attr to anybody? (The preselected grant, ARCHITECTURE section 8.) */
@@ -61,12 +71,17 @@ bool policy_grants_anyone(const struct policy *p, struct slice attr);
 
 /* Edits that keep every byte they do not have to change (1.11). */
 enum policy_edit_result { POLICY_UNCHANGED, POLICY_SPLICED, POLICY_CHANGED, POLICY_REFUSED };
-/* selector: "autogroup:member", "*", a login, "tag:x" or an address. On REFUSED out_diags says why. */
-enum policy_edit_result policy_add_funnel(struct slice text, struct slice selector, struct slice comment /* may be empty */,
-                                          struct buf *out_text, struct policy_diags *out_diags);
+/* selector: "autogroup:member", "*", a login, "tag:x" or an address. On REFUSED out_diags says why.
+ */
+enum policy_edit_result policy_add_funnel(struct slice text,
+                                          struct slice selector,
+                                          struct slice comment /* may be empty */,
+                                          struct buf *out_text,
+                                          struct policy_diags *out_diags);
 
 /* Unified diff with `context` lines around; the touched lines only. */
 void policy_diff(struct slice before, struct slice after, int context, struct buf *out);
 
-/* The policy of a new tailnet: funnel for autogroup:member stands there as a comment, not as a grant. */
+/* The policy of a new tailnet: funnel for autogroup:member stands there as a comment, not as a
+ * grant. */
 extern const char policy_default_text[];

@@ -707,6 +707,20 @@ bool hujson_has_trailing_comma(const struct hujson_node *n)
     return n->trailing;
 }
 
+size_t hujson_tail(const struct hujson_node *n)
+{
+    return n->tail;
+}
+
+bool hujson_is_standard(const struct hujson_doc *d)
+{
+    struct buf plain = BUF_MAX(d->size + 1u);
+    hujson_standardize(d, &plain);
+    bool same = slice_eq(buf_slice(&plain), hujson_text(d));
+    buf_deinit(&plain);
+    return same;
+}
+
 struct slice hujson_literal(const struct hujson_doc *d, const struct hujson_node *n)
 {
     return slice_of(d->text + n->start, n->end - n->start);

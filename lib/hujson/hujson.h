@@ -66,6 +66,9 @@ struct slice hujson_literal(
 size_t hujson_offset(const struct hujson_node *n);           /* first byte of the value */
 size_t hujson_end(const struct hujson_node *n);              /* one past its last byte */
 bool hujson_has_trailing_comma(const struct hujson_node *n); /* of a composite */
+size_t hujson_tail(
+    const struct hujson_node *n); /* of a composite: start of what stands before its closer */
+bool hujson_is_standard(const struct hujson_doc *d); /* no comment and no trailing comma anywhere */
 void hujson_position(const struct hujson_doc *d, size_t offset, int *out_line, int *out_column);
 const struct hujson_node *hujson_find(const struct hujson_doc *d,
                                       const struct hujson_node *obj,
