@@ -1,5 +1,6 @@
 #pragma once
-/* EVP and X.509 for control and the agent: hashes, Ed25519, P-256 keys, CSRs, certificate chains, passwords. */
+/* EVP and X.509 for control and the agent: hashes, Ed25519, P-256 keys, CSRs, certificate chains,
+ * passwords. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,10 +22,15 @@ bool crypto_ed25519_verify(const uint8_t public_key[32], struct slice msg, const
 /* P-256; PKCS#8 PEM. */
 int crypto_p256_keygen(struct buf *out_key_pem) MUST_CHECK;
 bool crypto_key_spki_sha256(struct slice key_pem, uint8_t out[32]);
-/* Empty subject, one attribute extensionRequest with one SAN extension of dNSNames: the shape acme-dns.md 4.1 asks. */
-int crypto_csr_make(struct slice key_pem, const struct slice *names, size_t count, struct buf *out_csr_pem) MUST_CHECK;
+/* Empty subject, one attribute extensionRequest with one SAN extension of dNSNames: the shape
+ * acme-dns.md 4.1 asks. */
+int crypto_csr_make(struct slice key_pem,
+                    const struct slice *names,
+                    size_t count,
+                    struct buf *out_csr_pem) MUST_CHECK;
 
 #define CRYPTO_NAMES_MAX 10
+
 struct crypto_cert {
     uint8_t spki_sha256[32];
     struct wall not_before, not_after;
@@ -33,6 +39,7 @@ struct crypto_cert {
     char issuer[128]; /* CN of the issuer, printable */
     char serial[64];  /* hex */
 };
+
 /* The first certificate of a PEM chain; every further one must parse too. */
 bool crypto_chain_read(struct slice chain_pem, struct crypto_cert *out_cert, size_t *out_count);
 

@@ -19,18 +19,26 @@ struct db_stmt;
 struct db_tx;
 
 enum db_mode { DB_WRITER, DB_READER };
+
 /* 0 or -errno, with a sentence in out_why. */
-int db_open(const char *path, enum db_mode mode, char *out_why, size_t why_size, struct db **out_db) MUST_CHECK;
+int db_open(const char *path, enum db_mode mode, char *out_why, size_t why_size, struct db **out_db)
+    MUST_CHECK;
 void db_close(struct db *d);
 const char *db_error(const struct db *d); /* SQLite's last words */
 
-/* Embedded migrations, applied in order, one transaction each, checksum kept; a changed or unknown one is -EINVAL. */
+/* Embedded migrations, applied in order, one transaction each, checksum kept; a changed or unknown
+ * one is -EINVAL. */
 struct db_migration {
     int number;
     const char *name;
     const char *sql;
 };
-int db_migrate(struct db *d, const struct db_migration *list, size_t count, char *out_why, size_t why_size) MUST_CHECK;
+
+int db_migrate(struct db *d,
+               const struct db_migration *list,
+               size_t count,
+               char *out_why,
+               size_t why_size) MUST_CHECK;
 
 /* The guard. Ending it without db_commit rolls back. */
 struct db_tx *db_begin_at(struct db *d, const char *file, int line); /* NULL: see db_error() */
@@ -39,19 +47,28 @@ int db_commit(struct db_tx **tx) MUST_CHECK; /* 0 or -errno; *tx is NULL after 0
 void db_tx_endp(struct db_tx **tx);          /* AUTO(db_tx_endp) struct db_tx *tx = db_begin(d); */
 bool db_in_tx(const struct db *d);
 
-/* A cached statement, reset and unbound; NULL when it does not prepare (a bug: logged through err_origin). */
+/* A cached statement, reset and unbound; NULL when it does not prepare (a bug: logged through
+ * err_origin). */
 struct db_stmt *db_stmt(struct db *d, const char *sql);
-void db_bind_i64(struct db_stmt *s, const char *name, int64_t v);   /* name with its colon: ":id" */
+void db_bind_i64(struct db_stmt *s, const char *name, int64_t v); /* name with its colon: ":id" */
 void db_bind_text(struct db_stmt *s, const char *name, struct slice v); /* copied */
 void db_bind_blob(struct db_stmt *s, const char *name, struct slice v);
 void db_bind_null(struct db_stmt *s, const char *name);
-void db_bind_text_or_null(struct db_stmt *s, const char *name, struct slice v); /* NULL when empty */
-enum { DB_ROW = 1, DB_DONE = 2, DB_CONFLICT = 3 }; /* CONFLICT: a uniqueness or foreign-key constraint */
+void db_bind_text_or_null(struct db_stmt *s,
+                          const char *name,
+                          struct slice v); /* NULL when empty */
+
+enum {
+    DB_ROW = 1,
+    DB_DONE = 2,
+    DB_CONFLICT = 3
+}; /* CONFLICT: a uniqueness or foreign-key constraint */
+
 int db_step(struct db_stmt *s) MUST_CHECK;
 int db_exec(struct db_stmt *s) MUST_CHECK; /* step to the end and reset: 0, DB_CONFLICT or -errno */
 void db_reset(struct db_stmt *s);
-void db_resetp(struct db_stmt **s); /* AUTO(db_resetp) */
-int64_t db_col_i64(struct db_stmt *s, const char *name); /* by column name */
+void db_resetp(struct db_stmt **s);                            /* AUTO(db_resetp) */
+int64_t db_col_i64(struct db_stmt *s, const char *name);       /* by column name */
 struct slice db_col_text(struct db_stmt *s, const char *name); /* valid until the next step */
 struct slice db_col_blob(struct db_stmt *s, const char *name);
 bool db_col_null(struct db_stmt *s, const char *name);
