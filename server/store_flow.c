@@ -1,0 +1,319 @@
+/* Policy versions, funnels, approval requests and certificates. */
+#include "server/store_priv.h"
+
+int store_policy(struct db *d,
+                 int64_t tailnet,
+                 struct store_policy_meta *out_meta,
+                 struct buf *out_text)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(
+        d,
+        "SELECT id, text, etag, author, created FROM policies WHERE tailnet_id = :tailnet AND current = 1");
+    db_bind_i64(s, ":tailnet", tailnet);
+    int rc = db_step(s);
+    if (rc == DB_ROW) {
+        out_meta->id = db_col_i64(s, "id");
+        STORE_COPY(s, "etag", out_meta->etag);
+        STORE_COPY(s, "author", out_meta->author);
+        out_meta->created = (struct wall){db_col_i64(s, "created")};
+        buf_add(out_text, db_col_blob(s, "text"));
+    }
+    return store_found(rc);
+}
+
+int store_policy_save(struct db *d,
+                      int64_t tailnet,
+                      struct slice text,
+                      const char *etag,
+                      const char *author,
+                      const char *message)
+{
+    struct db_stmt *s =
+        db_stmt(d, "UPDATE policies SET current = 0 WHERE tailnet_id = :tailnet AND current = 1");
+    db_bind_i64(s, ":tailnet", tailnet);
+    int rc = store_result(db_exec(s));
+    if (rc) {
+        return rc;
+    }
+    s = db_stmt(d, "INSERT INTO policies(tailnet_id, text, etag, author, message, created, current)"
+                   " VALUES(:tailnet, :text, :etag, :author, :message, :now, 1)");
+    db_bind_i64(s, ":tailnet", tailnet);
+    db_bind_blob(s, ":text", text);
+    db_bind_text(s, ":etag", slice_str(etag));
+    db_bind_text(s, ":author", slice_str(author));
+    db_bind_text(s, ":message", slice_str(message));
+    db_bind_i64(s, ":now", wall_now().s);
+    return store_result(db_exec(s));
+}
+
+/* ---- funnels ---- */
+
+void store_funnels_each(struct db *d, int64_t node, store_funnel_fn fn, void *arg)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s =
+        db_stmt(d, "SELECT id, stable_id, node_id, port, kind, target, source FROM funnels"
+                   " WHERE :node = 0 OR node_id = :node ORDER BY node_id, port");
+    db_bind_i64(s, ":node", node);
+    while (db_step(s) == DB_ROW) {
+        struct store_funnel f = {.id = db_col_i64(s, "id"),
+                                 .node_id = db_col_i64(s, "node_id"),
+                                 .port = db_col_i64(s, "port")};
+        STORE_COPY(s, "stable_id", f.stable_id);
+        STORE_COPY(s, "kind", f.kind);
+        STORE_COPY(s, "target", f.target);
+        STORE_COPY(s, "source", f.source);
+        fn(arg, &f);
+    }
+}
+
+int store_funnel_put(struct db *d, const struct store_funnel *f)
+{
+    char id[STORE_ID_CHARS + 1];
+    secret_id(id, STORE_ID_CHARS);
+    struct db_stmt *s = db_stmt(
+        d,
+        "INSERT INTO funnels(stable_id, node_id, port, kind, target, source, created)"
+        " VALUES(:stable, :node, :port, :kind, :target, :source, :now)"
+        " ON CONFLICT(node_id, port) DO UPDATE SET kind = :kind, target = :target, source = :source"
+        " WHERE kind <> :kind OR target <> :target OR source <> :source");
+    db_bind_text(s, ":stable", slice_str(id));
+    db_bind_i64(s, ":node", f->node_id);
+    db_bind_i64(s, ":port", f->port);
+    db_bind_text(s, ":kind", slice_str(f->kind));
+    db_bind_text(s, ":target", slice_str(f->target));
+    db_bind_text(s, ":source", slice_str(f->source));
+    db_bind_i64(s, ":now", wall_now().s);
+    int rc = store_result(db_exec(s));
+    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+}
+
+int store_funnel_delete(struct db *d, int64_t node, int64_t port)
+{
+    struct db_stmt *s = db_stmt(d, "DELETE FROM funnels WHERE node_id = :node AND port = :port");
+    db_bind_i64(s, ":node", node);
+    db_bind_i64(s, ":port", port);
+    int rc = store_result(db_exec(s));
+    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+}
+
+/* ---- requests ---- */
+
+#define REQUEST_COLUMNS                                                                  \
+    "id, stable_id, node_id, port, target, match_code, remote, state, created, expires," \
+    " coalesce(decided, 0) AS decided, coalesce(decided_by, '') AS decided_by,"          \
+    " coalesce(reason, '') AS reason FROM requests "
+
+static int one_request(struct db_stmt *s, struct store_request *out)
+{
+    int rc = db_step(s);
+    if (rc == DB_ROW) {
+        out->id = db_col_i64(s, "id");
+        out->node_id = db_col_i64(s, "node_id");
+        out->port = db_col_i64(s, "port");
+        STORE_COPY(s, "stable_id", out->stable_id);
+        STORE_COPY(s, "target", out->target);
+        STORE_COPY(s, "match_code", out->match_code);
+        STORE_COPY(s, "remote", out->remote);
+        STORE_COPY(s, "state", out->state);
+        STORE_COPY(s, "decided_by", out->decided_by);
+        STORE_COPY(s, "reason", out->reason);
+        out->created = (struct wall){db_col_i64(s, "created")};
+        out->expires = (struct wall){db_col_i64(s, "expires")};
+        out->decided = (struct wall){db_col_i64(s, "decided")};
+    }
+    return store_found(rc);
+}
+
+int store_request_create(struct db *d, const struct store_request *r)
+{
+    struct db_stmt *s = db_stmt(
+        d,
+        "INSERT INTO requests(stable_id, node_id, port, target, match_code, remote, state, created, expires)"
+        " VALUES(:stable, :node, :port, :target, :code, :remote, 'pending', :created, :expires)");
+    db_bind_text(s, ":stable", slice_str(r->stable_id));
+    db_bind_i64(s, ":node", r->node_id);
+    db_bind_i64(s, ":port", r->port);
+    db_bind_text(s, ":target", slice_str(r->target));
+    db_bind_text(s, ":code", slice_str(r->match_code));
+    db_bind_text(s, ":remote", slice_str(r->remote));
+    db_bind_i64(s, ":created", r->created.s);
+    db_bind_i64(s, ":expires", r->expires.s);
+    return store_result(db_exec(s));
+}
+
+int store_request(struct db *d, struct slice stable_id, struct store_request *out)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(d, "SELECT " REQUEST_COLUMNS "WHERE stable_id = :id");
+    db_bind_text(s, ":id", stable_id);
+    return one_request(s, out);
+}
+
+int store_request_pending(struct db *d, int64_t node, int64_t port, struct store_request *out)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(d, "SELECT " REQUEST_COLUMNS
+                                   "WHERE node_id = :node AND port = :port AND state = 'pending'");
+    db_bind_i64(s, ":node", node);
+    db_bind_i64(s, ":port", port);
+    return one_request(s, out);
+}
+
+int store_request_denied_since(
+    struct db *d, int64_t node, int64_t port, struct wall since, struct store_request *out)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s =
+        db_stmt(d, "SELECT " REQUEST_COLUMNS "WHERE node_id = :node AND port = :port"
+                   " AND state = 'denied' AND decided > :since ORDER BY decided DESC LIMIT 1");
+    db_bind_i64(s, ":node", node);
+    db_bind_i64(s, ":port", port);
+    db_bind_i64(s, ":since", since.s);
+    return one_request(s, out);
+}
+
+int store_request_decide(
+    struct db *d, int64_t id, const char *state, struct slice by, struct slice reason)
+{
+    struct db_stmt *s =
+        db_stmt(d, "UPDATE requests SET state = :state, decided = :now, decided_by = :by,"
+                   " reason = :reason WHERE id = :id AND state = 'pending'");
+    db_bind_text(s, ":state", slice_str(state));
+    db_bind_i64(s, ":now", wall_now().s);
+    db_bind_text(s, ":by", by);
+    db_bind_text(s, ":reason", reason);
+    db_bind_i64(s, ":id", id);
+    int rc = store_result(db_exec(s));
+    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+}
+
+void store_requests_recent(
+    struct db *d, int64_t node, struct wall since, store_request_fn fn, void *arg)
+{
+    struct store_request r;
+    AUTO(db_resetp)
+    struct db_stmt *s =
+        db_stmt(d, "SELECT " REQUEST_COLUMNS "WHERE node_id = :node AND (state = 'pending'"
+                   " OR decided > :since) ORDER BY id");
+    db_bind_i64(s, ":node", node);
+    db_bind_i64(s, ":since", since.s);
+    while (one_request(s, &r) == 0) {
+        fn(arg, &r);
+    }
+}
+
+int store_requests_expire(struct db *d, struct wall now, int *out_count)
+{
+    struct db_stmt *s = db_stmt(d, "UPDATE requests SET state = 'expired', decided = :now"
+                                   " WHERE state = 'pending' AND expires <= :now");
+    db_bind_i64(s, ":now", now.s);
+    int rc = store_result(db_exec(s));
+    *out_count = rc ? 0 : db_changes(d);
+    return rc;
+}
+
+/* ---- certificates ---- */
+
+int store_cert(
+    struct db *d, int64_t node, struct store_cert *out, struct buf *out_chain, struct buf *out_csr)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s =
+        db_stmt(d, "SELECT order_id, csr, spki, state, error, retry_at, tries, chain, chain_spki,"
+                   " not_after, issuer, updated FROM certificates WHERE node_id = :node");
+    db_bind_i64(s, ":node", node);
+    int rc = db_step(s);
+    if (rc == DB_ROW) {
+        out->node_id = node;
+        STORE_COPY(s, "order_id", out->order_id);
+        STORE_COPY(s, "state", out->state);
+        STORE_COPY(s, "error", out->error);
+        STORE_COPY(s, "spki", out->spki);
+        STORE_COPY(s, "chain_spki", out->chain_spki);
+        STORE_COPY(s, "issuer", out->issuer);
+        out->retry_at = (struct wall){db_col_i64(s, "retry_at")};
+        out->not_after = (struct wall){db_col_i64(s, "not_after")};
+        out->updated = (struct wall){db_col_i64(s, "updated")};
+        out->tries = db_col_i64(s, "tries");
+        if (out_chain) {
+            buf_add(out_chain, db_col_text(s, "chain"));
+        }
+        if (out_csr) {
+            buf_add(out_csr, db_col_text(s, "csr"));
+        }
+    }
+    return store_found(rc);
+}
+
+int store_cert_order(
+    struct db *d, int64_t node, const char *order_id, struct slice csr, const char *spki)
+{
+    struct db_stmt *s = db_stmt(
+        d,
+        "INSERT INTO certificates(node_id, order_id, csr, spki, state, updated)"
+        " VALUES(:node, :order, :csr, :spki, 'queued', :now)"
+        " ON CONFLICT(node_id) DO UPDATE SET order_id = :order, csr = :csr, spki = :spki, state = 'queued',"
+        " error = '', retry_at = 0, tries = 0, updated = :now");
+    db_bind_i64(s, ":node", node);
+    db_bind_text(s, ":order", slice_str(order_id));
+    db_bind_text(s, ":csr", csr);
+    db_bind_text(s, ":spki", slice_str(spki));
+    db_bind_i64(s, ":now", wall_now().s);
+    return store_result(db_exec(s));
+}
+
+int store_cert_state(
+    struct db *d, int64_t node, const char *state, struct slice error, struct wall retry_at)
+{
+    struct db_stmt *s =
+        db_stmt(d, "UPDATE certificates SET state = :state, error = :error, retry_at = :retry,"
+                   " tries = tries + (:state = 'issuing'), updated = :now WHERE node_id = :node");
+    db_bind_text(s, ":state", slice_str(state));
+    db_bind_text(s, ":error", error);
+    db_bind_i64(s, ":retry", retry_at.s);
+    db_bind_i64(s, ":now", wall_now().s);
+    db_bind_i64(s, ":node", node);
+    return store_result(db_exec(s));
+}
+
+int store_cert_issued(struct db *d,
+                      int64_t node,
+                      struct slice chain,
+                      const char *chain_spki,
+                      struct wall not_after,
+                      struct slice issuer)
+{
+    struct db_stmt *s =
+        db_stmt(d, "UPDATE certificates SET state = 'issued', error = '', retry_at = 0, tries = 0,"
+                   " chain = :chain, chain_spki = :spki, not_after = :after, issuer = :issuer,"
+                   " updated = :now WHERE node_id = :node");
+    db_bind_text(s, ":chain", chain);
+    db_bind_text(s, ":spki", slice_str(chain_spki));
+    db_bind_i64(s, ":after", not_after.s);
+    db_bind_text(s, ":issuer", issuer);
+    db_bind_i64(s, ":now", wall_now().s);
+    db_bind_i64(s, ":node", node);
+    return store_result(db_exec(s));
+}
+
+void store_certs_due(struct db *d, struct wall now, store_cert_fn fn, void *arg)
+{
+    int64_t last = 0;
+    for (;;) {
+        AUTO(db_resetp)
+        struct db_stmt *s =
+            db_stmt(d, "SELECT node_id FROM certificates WHERE node_id > :last AND"
+                       " (state IN ('queued', 'issuing') OR (state = 'failed' AND retry_at > 0"
+                       " AND retry_at <= :now)) ORDER BY node_id LIMIT 1");
+        db_bind_i64(s, ":last", last);
+        db_bind_i64(s, ":now", now.s);
+        if (db_step(s) != DB_ROW) {
+            return;
+        }
+        last = db_col_i64(s, "node_id");
+        db_reset(s);
+        fn(arg, last);
+    }
+}

@@ -1,0 +1,28 @@
+#pragma once
+/* Shared by store_*.c. */
+#include <errno.h>
+
+#include "lib/base/err.h"
+#include "lib/base/secret.h"
+#include "server/store.h"
+
+/* Stable ids: 20 characters of Crockford base32, 100 random bits: not guessable, never reused. */
+#define STORE_ID_CHARS 20
+
+static inline int store_result(int rc)
+{
+    return rc == DB_CONFLICT ? STORE_CONFLICT : rc;
+}
+
+/* A row into *out: 0, STORE_NONE, -errno. */
+static inline int store_found(int rc)
+{
+    return rc == DB_ROW ? 0 : rc == DB_DONE ? STORE_NONE : rc == DB_CONFLICT ? err_fold(-EIO) : rc;
+}
+
+#define STORE_COPY(s, col, out)                                                        \
+    do {                                                                               \
+        if (!slice_copy(db_col_text((s), (col)), (out), sizeof(out))) {                \
+            (out)[0] = '\0'; /* longer than any value that we store: a foreign edit */ \
+        }                                                                              \
+    } while (0)
