@@ -17,6 +17,7 @@
 #include "lib/base/err.h"
 #include "lib/base/list.h"
 #include "lib/base/mem.h"
+#include "lib/base/wire.h"
 #include "lib/io/loop.h"
 
 #define SOCKETS_MAX     16
@@ -237,10 +238,10 @@ static void conn_ready(void *arg, uint32_t events)
     }
 }
 
-static size_t conns_of(const struct dns_server *s, const struct addr *peer)
+static size_t conns_of(struct dns_server *s, const struct addr *peer)
 {
     size_t n = 0;
-    for (const struct list *l = s->conns.next; l != &s->conns; l = l->next) {
+    for (struct list *l = s->conns.next; l != &s->conns; l = l->next) {
         n += addr_same_ip(&CONTAINER_OF(l, const struct tcp_conn, link)->peer, peer);
     }
     return n;

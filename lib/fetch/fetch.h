@@ -1,7 +1,7 @@
 #pragma once
 /*
- * libcurl on our loop: requests with a whole answer, and NDJSON streams. HTTPS only, except towards loopback.
- * Redirects are not followed. Secrets go in headers, never in URLs.
+ * libcurl on our loop: requests with a whole answer, and NDJSON streams. HTTPS only, except towards
+ * loopback. Redirects are not followed. Secrets go in headers, never in URLs.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,8 +13,10 @@
 struct fetcher;
 struct fetch;
 
-struct fetcher *fetcher_new(struct loop *lp, const char *ca_file, const char *user_agent); /* ca_file NULL: system */
-void fetcher_free(struct fetcher *f); /* cancels what runs */
+struct fetcher *fetcher_new(struct loop *lp,
+                            const char *ca_file,
+                            const char *user_agent); /* ca_file NULL: system */
+void fetcher_free(struct fetcher *f);                /* cancels what runs */
 
 struct fetch_opts {
     const char *method; /* NULL: GET, or POST with a body */
@@ -27,19 +29,26 @@ struct fetch_opts {
 };
 
 struct fetch_result {
-    int err;            /* 0, or -errno class: -ETIMEDOUT, -ECONNREFUSED, -EPROTO, -EMSGSIZE, -ENOENT (name) */
-    const char *why;    /* words */
-    long status;        /* HTTP status, 0 when there was none */
+    int err; /* 0, or -errno class: -ETIMEDOUT, -ECONNREFUSED, -EPROTO, -EMSGSIZE, -ENOENT (name) */
+    const char *why; /* words */
+    long status;     /* HTTP status, 0 when there was none */
     struct slice body;
-    const char *etag;   /* "" when none */
+    const char *etag; /* "" when none */
 };
 
 typedef void (*fetch_done_fn)(void *arg, const struct fetch_result *r);
-typedef void (*fetch_line_fn)(void *arg, struct slice line); /* one NDJSON line without its LF; empty lines (keep-alives) are not delivered */
-typedef void (*fetch_open_fn)(void *arg);                    /* the stream answered 200 */
+typedef void (*fetch_line_fn)(void *arg,
+                              struct slice line); /* one NDJSON line without its LF; empty lines
+                                                     (keep-alives) are not delivered */
+typedef void (*fetch_open_fn)(void *arg);         /* the stream answered 200 */
 
-struct fetch *fetch_start(struct fetcher *f, const struct fetch_opts *opts, fetch_done_fn done, void *arg);
+struct fetch *
+fetch_start(struct fetcher *f, const struct fetch_opts *opts, fetch_done_fn done, void *arg);
 /* done comes when the stream ends; body then holds the answer of a status other than 200. */
-struct fetch *fetch_stream(struct fetcher *f, const struct fetch_opts *opts, fetch_open_fn open, fetch_line_fn line,
-                           fetch_done_fn done, void *arg);
+struct fetch *fetch_stream(struct fetcher *f,
+                           const struct fetch_opts *opts,
+                           fetch_open_fn open,
+                           fetch_line_fn line,
+                           fetch_done_fn done,
+                           void *arg);
 void fetch_cancel(struct fetch *f); /* no callback comes after; takes NULL */
