@@ -1,0 +1,28 @@
+#pragma once
+/*
+ * The ClientHello, read incrementally (RFC 8446 section 4.1.2, RFC 6066 section 3): any split over
+ * TCP segments and TLS records. Knows no policy and no socket; never guesses: what is not a
+ * well-formed hello with exactly one canonical host name is refused.
+ */
+#include "lib/base/buf.h"
+#include "lib/base/text.h"
+
+#define HELLO_WIRE_MAX \
+    (64 * 1024) /* with record headers; post-quantum hellos have 2 KiB, the largest seen 17 KiB */
+
+enum hello_verdict {
+    HELLO_OK,
+    HELLO_MORE,    /* not whole yet */
+    HELLO_NOT_TLS, /* no TLS handshake record, or broken inside */
+    HELLO_TOO_BIG,
+    HELLO_NO_NAME, /* no server_name, or none that is a host name */
+};
+
+struct hello {
+    char name[TEXT_NAME_SIZE]; /* canonical */
+    size_t wire_len; /* bytes of the records that carry the hello, from the start of the input */
+    bool early_data; /* offers 0-RTT */
+};
+
+/* `wire`: everything received so far, from the first byte. *out is written with HELLO_OK. */
+enum hello_verdict hello_parse(struct slice wire, struct hello *out);
