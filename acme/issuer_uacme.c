@@ -1,0 +1,507 @@
+/*
+ * Control's side of uacme. Each order is one connection to the runner; the
+ * hook that uacme calls comes to our own socket with the order's token. The
+ * token is 128 random bits, dies with the order, and opens nothing but this
+ * order's names.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "acme/acme.h"
+#include "acme/classify.h"
+#include "lib/base/err.h"
+#include "lib/base/list.h"
+#include "lib/base/mem.h"
+#include "lib/base/secret.h"
+#include "lib/base/text.h"
+#include "lib/data/crypto.h"
+#include "lib/data/json.h"
+#include "lib/io/stream.h"
+
+enum {
+    IN_FLIGHT = 4,
+    TOKEN_CHARS = 26, /* 130 bits */
+    VALUES_MAX = 4,   /* live TXT values of one order */
+    AUTH_CHARS = 43,  /* base64url of a SHA-256 */
+    ANSWER_MAX = 256 * 1024,
+    LINE_MAX = 1024,
+    LIMITED_S = 3 * 3600, /* when the CA does not say until when */
+};
+
+static const int64_t account_retry = SECONDS(5);
+
+struct value {
+    char name[TEXT_NAME_SIZE];
+    char text[AUTH_CHARS + 1];
+};
+
+struct order {
+    struct list link;
+    struct acme_issuer *issuer;
+    char id[64], token[TOKEN_CHARS + 1];
+    struct acme_csr csr;
+    struct stream *runner;
+    struct buf request;
+    struct value values[VALUES_MAX];
+    size_t value_count;
+    acme_done_fn done;
+    void *arg;
+    bool answered;
+    struct retire retire;
+};
+
+/* One hook connection. */
+struct call {
+    struct list link;
+    struct acme_issuer *issuer;
+    struct stream *stream;
+    bool asked, pending; /* pending: the publisher still holds us */
+    struct retire retire;
+};
+
+struct acme_issuer {
+    struct loop *lp;
+    char *runner_socket;
+    struct acme_challenge_ops ops;
+    void *arg;
+    unsigned hook_uid, in_flight_max, in_flight;
+    struct watch listener;
+    struct list orders, calls;
+    struct stream *account;
+    struct timer account_again;
+    char account_uri[512];
+};
+
+/* ---- challenges ---- */
+
+static struct order *by_token(struct acme_issuer *i, struct slice token)
+{
+    struct order *found = NULL;
+    LIST_FOREACH (l, &i->orders) {
+        struct order *o = LIST_ENTRY(l, struct order, link);
+        if (!o->answered && secret_eq(token, slice_str(o->token))) {
+            found = o;
+        }
+    }
+    return found;
+}
+
+static bool names_it(const struct order *o, struct slice ident)
+{
+    for (size_t i = 0; i < o->csr.name_count; i++) {
+        if (slice_eq(ident, slice_str(o->csr.names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool good_value(struct slice auth)
+{
+    uint8_t bytes[33];
+    struct buf out = {.p = NULL, .max = sizeof bytes};
+    bool ok = auth.n == AUTH_CHARS && text_unb64url(auth, &out);
+    buf_deinit(&out);
+    return ok;
+}
+
+static void forget_value(struct order *o, size_t i)
+{
+    struct value v = o->values[i];
+    o->values[i] = o->values[--o->value_count];
+    o->issuer->ops.end(o->issuer->arg, o->id, slice_str(v.name), slice_str(v.text));
+}
+
+static void free_call(void *arg)
+{
+    mem_free(arg);
+}
+
+static void reply(void *ctx, bool ok)
+{
+    struct call *c = ctx;
+    if (c->pending && !c->stream) {
+        loop_retire(c->issuer->lp, &c->retire, free_call, c); /* uacme was killed meanwhile */
+        return;
+    }
+    c->pending = false;
+    if (c->stream) {
+        err_ignore(stream_write(c->stream, ok ? S("0\n") : S("1\n")));
+        stream_finish(c->stream);
+    }
+}
+
+static bool begin_value(struct call *c, struct order *o, struct slice ident, struct slice auth)
+{
+    if (o->value_count == VALUES_MAX) {
+        return false;
+    }
+    struct value *v = &o->values[o->value_count];
+    if (!slice_copy(ident, v->name, sizeof v->name) || !slice_copy(auth, v->text, sizeof v->text)) {
+        return false;
+    }
+    o->value_count++;
+    c->pending = true;
+    o->issuer->ops.begin(o->issuer->arg, o->id, slice_str(v->name), slice_str(v->text), reply, c);
+    return true;
+}
+
+static bool end_value(struct order *o, struct slice ident, struct slice auth)
+{
+    for (size_t i = 0; i < o->value_count; i++) {
+        if (slice_eq(ident, slice_str(o->values[i].name)) &&
+            slice_eq(auth, slice_str(o->values[i].text))) {
+            forget_value(o, i);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "TOKEN METHOD TYPE IDENT AUTH": everything is checked against the order before anything is
+ * published. */
+static void serve_call(struct call *c, struct slice line)
+{
+    struct slice token, method, type, ident, auth;
+    bool whole = slice_split(&line, ' ', &token) && slice_split(&line, ' ', &method) &&
+                 slice_split(&line, ' ', &type) && slice_split(&line, ' ', &ident) &&
+                 slice_split(&line, ' ', &auth) && !line.p;
+    struct order *o = whole ? by_token(c->issuer, token) : NULL;
+    if (!o || !slice_eq(type, S("dns-01")) || !names_it(o, ident) || !good_value(auth)) {
+        reply(c, false);
+    } else if (slice_eq(method, S("begin"))) {
+        if (!begin_value(c, o, ident, auth)) {
+            reply(c, false);
+        }
+    } else {
+        reply(c, (slice_eq(method, S("done")) || slice_eq(method, S("failed"))) &&
+                     end_value(o, ident, auth));
+    }
+}
+
+static size_t call_data(void *arg, struct slice data)
+{
+    struct call *c = arg;
+    ptrdiff_t lf = slice_find(data, '\n');
+    if (lf < 0) {
+        return 0;
+    }
+    if (!c->asked) {
+        c->asked = true;
+        serve_call(c, slice_of(data.p, (size_t)lf));
+    }
+    return data.n;
+}
+
+static void call_eof(void *arg)
+{
+    (void)arg; /* the hook may have shut its side; it still reads our digit */
+}
+
+static void call_close(void *arg, int why)
+{
+    (void)why;
+    struct call *c = arg;
+    c->stream = NULL;
+    list_unlink(&c->link);
+    /* A reply may still be on its way: an asked call is freed with the issuer's memory of it gone.
+     */
+    loop_retire(c->issuer->lp, &c->retire, free_call, c);
+}
+
+static const struct stream_ops call_ops = {
+    .on_data = call_data, .on_eof = call_eof, .on_close = call_close};
+
+static void on_hook(void *arg, uint32_t events)
+{
+    (void)events;
+    struct acme_issuer *i = arg;
+    int fd;
+    while ((fd = sock_accept(i->listener.fd, NULL)) >= 0) {
+        struct sock_cred cred;
+        if (!sock_peer_cred(fd, &cred) || (cred.uid != i->hook_uid && cred.uid != getuid())) {
+            close(fd);
+            continue;
+        }
+        struct call *c = mem_new(sizeof *c);
+        c->issuer = i;
+        list_push_back(&i->calls, &c->link);
+        c->stream = stream_new(i->lp, fd, NULL, S(""), &call_ops,
+                               &(struct stream_opts){.in_max = LINE_MAX}, c);
+    }
+}
+
+/* ---- orders ---- */
+
+static void end_order(struct order *o, const struct acme_result *r)
+{
+    if (o->answered) {
+        return;
+    }
+    o->answered = true;
+    while (o->value_count) {
+        forget_value(o, o->value_count - 1);
+    }
+    o->done(o->arg, r);
+}
+
+static void fail(struct order *o, enum acme_class class, struct slice detail)
+{
+    struct acme_result r = {.class = class, .detail = detail};
+    if (class == ACME_LIMITED) {
+        r.retry_at.s = wall_now().s + LIMITED_S;
+    }
+    end_order(o, &r);
+}
+
+/* What the CA gave must be for this key and these names before anybody uses it. */
+static const char *check_chain(const struct order *o, struct slice chain)
+{
+    struct crypto_cert *cert = mem_new(sizeof *cert);
+    const char *bad = NULL;
+    size_t count;
+    if (!crypto_chain_read(chain, cert, &count)) {
+        bad = "the chain does not parse";
+    } else if (memcmp(cert->spki_sha256, o->csr.spki_sha256, sizeof cert->spki_sha256) != 0) {
+        bad = "the certificate is for another key";
+    } else if (cert->name_count != o->csr.name_count) {
+        bad = "the certificate has other names";
+    } else if (cert->not_after.s <= wall_now().s) {
+        bad = "the certificate has ended already";
+    }
+    for (size_t i = 0; !bad && i < cert->name_count; i++) {
+        bad = names_it(o, slice_str(cert->names[i])) ? NULL : "the certificate has other names";
+    }
+    mem_free(cert);
+    return bad;
+}
+
+static void take_answer(struct order *o, struct slice line)
+{
+    char why[160];
+    AUTO(js_freep) struct js *j = js_parse(line, ANSWER_MAX, why, sizeof why);
+    struct slice err_text = js_get_str(j, "stderr"), chain = js_get_str(j, "chain");
+    if (!j) {
+        fail(o, ACME_BUG, S("the runner's answer does not parse"));
+        return;
+    }
+    enum acme_class class =
+        acme_classify((int)js_get_int(j, "exit", 2), js_get_bool(j, "timedOut", false), err_text);
+    if (class != ACME_OK) {
+        fail(o, class, acme_last_words(err_text));
+        return;
+    }
+    const char *bad = check_chain(o, chain);
+    if (bad) {
+        fail(o, ACME_BUG, slice_str(bad));
+        return;
+    }
+    struct acme_result r = {.class = ACME_OK, .chain_pem = chain};
+    end_order(o, &r);
+}
+
+static size_t order_data(void *arg, struct slice data)
+{
+    struct order *o = arg;
+    ptrdiff_t lf = slice_find(data, '\n');
+    if (lf < 0) {
+        return 0;
+    }
+    take_answer(o, slice_of(data.p, (size_t)lf));
+    stream_finish(o->runner);
+    return data.n;
+}
+
+static void order_open(void *arg)
+{
+    struct order *o = arg;
+    if (stream_write(o->runner, buf_slice(&o->request))) {
+        stream_close(o->runner, -EIO);
+    }
+}
+
+static void free_order(void *arg)
+{
+    struct order *o = arg;
+    secret_wipe(o->token, sizeof o->token);
+    secret_wipe_buf(&o->request);
+    mem_free(o);
+}
+
+static void order_close(void *arg, int why)
+{
+    (void)why;
+    struct order *o = arg;
+    o->runner = NULL;
+    o->issuer->in_flight--;
+    list_unlink(&o->link);
+    fail(o, ACME_NET, S("funnel-acme is not reachable"));
+    loop_retire(o->issuer->lp, &o->retire, free_order, o);
+}
+
+static const struct stream_ops order_ops = {
+    .on_open = order_open, .on_data = order_data, .on_close = order_close};
+
+static struct stream *dial(struct acme_issuer *i, const struct stream_ops *ops, void *arg)
+{
+    struct addr a;
+    char path[160];
+    snprintf(path, sizeof path, "unix:%s", i->runner_socket);
+    int fd = addr_parse(slice_str(path), &a) ? sock_connect(&a) : -EINVAL;
+    if (fd < 0) {
+        return NULL;
+    }
+    return stream_new(i->lp, fd, NULL, S(""), ops, &(struct stream_opts){.in_max = ANSWER_MAX},
+                      arg);
+}
+
+int acme_issue(struct acme_issuer *i, const struct acme_order_opts *opts)
+{
+    if (i->in_flight >= i->in_flight_max) {
+        return -EAGAIN;
+    }
+    struct order *o = mem_new(sizeof *o);
+    *o = (struct order){.issuer = i, .csr = *opts->csr, .done = opts->done, .arg = opts->arg};
+    snprintf(o->id, sizeof o->id, "%s", opts->order_id);
+    secret_id(o->token, TOKEN_CHARS);
+    buf_init(&o->request, 64 * KIB);
+    AUTO(js_freep) struct js *j = js_object();
+    js_set_cstr(j, "op", "issue");
+    js_set_cstr(j, "id", o->id);
+    js_set_str(j, "csr", opts->csr_pem);
+    js_set_cstr(j, "token", o->token);
+    js_write(j, JS_COMPACT, &o->request);
+    buf_addc(&o->request, '\n');
+    o->runner = dial(i, &order_ops, o);
+    if (!o->runner) {
+        free_order(o);
+        return err_origin(-ECONNREFUSED);
+    }
+    list_push_back(&i->orders, &o->link);
+    i->in_flight++;
+    return 0;
+}
+
+/* ---- the account's URI: asked until the runner knows it ---- */
+
+static void ask_account(void *arg);
+
+static void account_open(void *arg)
+{
+    struct acme_issuer *i = arg;
+    err_ignore(stream_write(i->account, S("{\"op\":\"account\"}\n")));
+}
+
+static size_t account_data(void *arg, struct slice data)
+{
+    struct acme_issuer *i = arg;
+    char why[160];
+    ptrdiff_t lf = slice_find(data, '\n');
+    if (lf < 0) {
+        return 0;
+    }
+    AUTO(js_freep)
+    struct js *j = js_parse(slice_of(data.p, (size_t)lf), ANSWER_MAX, why, sizeof why);
+    if (!slice_copy(js_get_str(j, "uri"), i->account_uri, sizeof i->account_uri)) {
+        i->account_uri[0] = '\0';
+    }
+    stream_finish(i->account);
+    return data.n;
+}
+
+static void account_close(void *arg, int why)
+{
+    (void)why;
+    struct acme_issuer *i = arg;
+    i->account = NULL;
+    if (!i->account_uri[0]) {
+        timer_set_in(i->lp, &i->account_again, account_retry, ask_account, i);
+    }
+}
+
+static const struct stream_ops account_ops = {
+    .on_open = account_open, .on_data = account_data, .on_close = account_close};
+
+static void ask_account(void *arg)
+{
+    struct acme_issuer *i = arg;
+    i->account = dial(i, &account_ops, i);
+    if (!i->account) {
+        timer_set_in(i->lp, &i->account_again, account_retry, ask_account, i);
+    }
+}
+
+const char *acme_account_uri(const struct acme_issuer *i)
+{
+    return i->account_uri;
+}
+
+/* ---- the issuer ---- */
+
+int acme_issuer_uacme(struct loop *lp,
+                      const struct acme_uacme_opts *opts,
+                      struct acme_issuer **out_issuer)
+{
+    int fd = sock_listen_unix(opts->hook_socket,
+                              0666); /* who may come is decided by credentials and token */
+    if (fd < 0) {
+        return err_trace(fd);
+    }
+    struct acme_issuer *i = mem_new(sizeof *i);
+    *i =
+        (struct acme_issuer){.lp = lp,
+                             .runner_socket = mem_strdup(opts->runner_socket),
+                             .ops = *opts->ops,
+                             .arg = opts->arg,
+                             .hook_uid = opts->hook_uid,
+                             .in_flight_max = opts->in_flight_max ? opts->in_flight_max : IN_FLIGHT,
+                             .listener = WATCH_INIT};
+    list_init(&i->orders);
+    list_init(&i->calls);
+    int rc = watch_add(lp, &i->listener, fd, on_hook, i);
+    if (rc < 0) {
+        close(fd);
+        acme_issuer_free(i);
+        return err_trace(rc);
+    }
+    ask_account(i);
+    *out_issuer = i;
+    return 0;
+}
+
+static void nobody(void *arg, const struct acme_result *r)
+{
+    (void)arg, (void)r;
+}
+
+void acme_issuer_free(struct acme_issuer *i)
+{
+    if (!i) {
+        return;
+    }
+    int fd = i->listener.fd;
+    watch_del(&i->listener);
+    if (fd >= 0) {
+        close(fd);
+    }
+    timer_cancel(&i->account_again);
+    LIST_FOREACH (l, &i->orders) {
+        struct order *o = LIST_ENTRY(l, struct order, link);
+        o->done = nobody;
+        stream_close(o->runner, 0);
+    }
+    LIST_FOREACH (l, &i->calls) {
+        struct call *c = LIST_ENTRY(l, struct call, link);
+        if (c->stream) {
+            stream_close(c->stream, 0);
+        }
+    }
+    if (i->account) {
+        i->account_uri[0] = '-'; /* it is not asked again */
+        stream_close(i->account, 0);
+    }
+    err_ignore(loop_turn(i->lp, 0));
+    mem_free(i->runner_socket);
+    mem_free(i);
+}
