@@ -165,6 +165,7 @@ int store_relay_nodes_clear(struct db *d, int64_t relay) MUST_CHECK;
 int store_relay_node_add(struct db *d, int64_t relay, int64_t node, struct wall since) MUST_CHECK;
 typedef void (*store_relay_node_fn)(void *arg, struct slice relay_id, struct wall since);
 void store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, void *arg);
+bool store_node_at_relay(struct db *d, int64_t relay, int64_t node);
 int64_t store_node_online_relays(struct db *d, int64_t node);
 
 /* ---- policy, funnels, requests, certificates (store_flow.c) ---- */

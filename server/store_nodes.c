@@ -284,3 +284,13 @@ int64_t store_node_online_relays(struct db *d, int64_t node)
     db_bind_i64(s, ":node", node);
     return db_step(s) == DB_ROW ? db_col_i64(s, "n") : 0;
 }
+
+bool store_node_at_relay(struct db *d, int64_t relay, int64_t node)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s =
+        db_stmt(d, "SELECT 1 AS one FROM relay_nodes WHERE relay_id = :relay AND node_id = :node");
+    db_bind_i64(s, ":relay", relay);
+    db_bind_i64(s, ":node", node);
+    return db_step(s) == DB_ROW;
+}

@@ -49,6 +49,16 @@ void crypto_ed25519_keygen(uint8_t out_private[32], uint8_t out_public[32])
     EVP_PKEY_free(key);
 }
 
+bool crypto_ed25519_public(const uint8_t private_key[32], uint8_t out_public[32])
+{
+    size_t n = 32;
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, private_key, 32);
+    bool ok = key && EVP_PKEY_get_raw_public_key(key, out_public, &n) == 1;
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return ok;
+}
+
 bool crypto_ed25519_sign(const uint8_t private_key[32], struct slice msg, uint8_t out_sig[64])
 {
     size_t n = CRYPTO_ED25519_SIG_SIZE;

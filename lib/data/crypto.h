@@ -16,6 +16,7 @@ void crypto_hmac_sha256(struct slice key, struct slice in, uint8_t out[CRYPTO_SH
 #define CRYPTO_ED25519_KEY_SIZE 32
 #define CRYPTO_ED25519_SIG_SIZE 64
 void crypto_ed25519_keygen(uint8_t out_private[32], uint8_t out_public[32]);
+bool crypto_ed25519_public(const uint8_t private_key[32], uint8_t out_public[32]);
 bool crypto_ed25519_sign(const uint8_t private_key[32], struct slice msg, uint8_t out_sig[64]);
 bool crypto_ed25519_verify(const uint8_t public_key[32], struct slice msg, const uint8_t sig[64]);
 

@@ -1,0 +1,242 @@
+#pragma once
+/* funnel-control: one object that everything hangs on, and the interfaces of its parts. All of it
+ * lives on the loop thread. */
+#include "acme/acme.h"
+#include "dns/dns.h"
+#include "lib/base/list.h"
+#include "lib/base/map.h"
+#include "lib/base/text.h"
+#include "lib/data/json.h"
+#include "lib/http/http.h"
+#include "lib/hujson/conf.h"
+#include "lib/io/loop.h"
+#include "lib/io/pool.h"
+#include "policy/policy.h"
+#include "server/store.h"
+
+#define APP_VERSION "0.1.0"
+
+/* ---- configuration (config.c) ---- */
+struct config {
+    char *origin;  /* https://control.example.net: what people and nodes call */
+    char *zone;    /* ts.example.net */
+    char *contact; /* mailbox of the SOA as a name */
+    struct conf_list name_servers;
+    char *state_dir;
+    struct conf_list listen;     /* IP:port, TLS */
+    struct conf_list proxy_from; /* IPs whose PROXY v2 header is believed */
+    char *tls_cert, *tls_key;
+    struct conf_list dns_listen; /* IP:port */
+    int64_t dns_ttl;
+    char *acme_runner, *acme_hook, *acme_caa;
+    int64_t acme_hook_uid;
+    char *passthrough; /* IP:port where relays find us, when they share our address; empty: none */
+    int log_level;
+    bool log_json;
+};
+extern const struct conf_option config_options[];
+extern const size_t config_option_count;
+/* Beyond single values: names are names, the origin is https. False and a sentence. */
+bool config_check(const struct config *cfg, char *out_why, size_t why_size);
+
+/* ---- secrets of this installation (secrets.c) ---- */
+struct secrets {
+    uint8_t pepper[32];
+    uint8_t sign_private[32], sign_public[32];
+};
+
+int secrets_open(struct secrets *s, const char *dir, char *out_why, size_t why_size)
+    MUST_CHECK; /* made on first use */
+void secrets_hash(const struct secrets *s, struct slice secret, uint8_t out[STORE_HASH_SIZE]);
+#define SECRET_CHARS 32 /* 160 bits */
+#define SECRET_SIZE  64
+void secrets_make(const char *prefix, char out[SECRET_SIZE]);
+/* A session token for node at relay (docs/tunnel-protocol.md). */
+void secrets_sign_token(const struct secrets *s,
+                        struct slice node,
+                        struct slice relay,
+                        const uint8_t transport[32],
+                        struct wall from,
+                        struct wall until,
+                        struct buf *out);
+
+struct app {
+    struct loop *lp;
+    struct config cfg;
+    struct secrets secrets;
+    struct db *db;
+    struct pool *pool;
+    struct http_server *http;
+    struct dns_zone *zone;
+    struct dns_server *dns;
+    struct addr dns_probe; /* our own server, as asked before the CA is told */
+    struct acme_issuer *issuer;
+    struct store_tailnet tailnet;
+    struct policy *policy; /* the last good one */
+    char policy_etag[65];
+    struct bus *bus;
+    struct certs *certs;
+    struct names *names;
+    struct map *tries; /* login attempts, by address and account */
+    struct timer minute;
+};
+
+/* Fully qualified name of a label of this tailnet. */
+void app_fqdn(const struct app *a, const char *label, char out[TEXT_NAME_SIZE]);
+
+/* ---- policy and rights (policy_state.c) ---- */
+int policy_state_load(struct app *a, char *out_why, size_t why_size) MUST_CHECK;
+void policy_etag(struct slice text, char out[65]);
+/* In the caller's transaction: stores. The caller then commits and calls policy_state_swap. */
+int policy_state_store(struct app *a, struct slice text, const char *author, const char *message)
+    MUST_CHECK;
+void policy_state_swap(struct app *a, struct policy *take, struct slice text);
+bool policy_state_may(const struct app *a,
+                      const struct store_node *n); /* funnel, with HTTPS on and the owner active */
+bool policy_state_grants(const struct app *a, const struct store_node *n);
+void policy_state_device(const struct store_node *n, struct policy_device *out);
+
+/* ---- answers (reply.c) ---- */
+struct problem {
+    int status;
+    const char *code, *message, *fix;
+};
+
+void reply_json(struct http_rq *rq, int status, const struct js *j);
+void reply_problem(struct http_rq *rq, const struct problem *p);
+void reply_none(struct http_rq *rq); /* 204 */
+/* Parses the body and checks its shape; NULL after a 400. */
+struct js *reply_body(struct http_rq *rq, const struct js_field *fields, size_t count);
+void reply_broken(struct http_rq *rq, int rc); /* 500, logged with the request's id */
+
+/* ---- who asks (auth.c) ---- */
+enum {
+    ROUTE_PUBLIC = 0,
+    ROUTE_API = 1,
+    ROUTE_NODE = 2,
+    ROUTE_RELAY = 4,
+    ROUTE_PAGE = 8,
+    ROUTE_FORM = 16
+};
+
+struct identity {
+    struct store_user user;   /* ROUTE_API, ROUTE_PAGE, ROUTE_FORM */
+    struct store_node node;   /* ROUTE_NODE */
+    struct store_relay relay; /* ROUTE_RELAY */
+    int64_t session;
+    char csrf[65];
+};
+
+void auth_before(void *app, struct http_rq *rq);
+struct identity *auth_identity(struct http_rq *rq);
+bool auth_may_edit_policy(const struct identity *id);
+bool auth_same_origin(const struct app *a, struct http_rq *rq);
+void auth_login(struct app *a, struct http_rq *rq, const struct store_user *u, const char *next);
+void auth_try_password(struct app *a, struct http_rq *rq); /* POST /login */
+void auth_set_password(struct app *a, struct http_rq *rq); /* POST /setup */
+void auth_logout(struct app *a, struct http_rq *rq);
+void auth_minute(struct app *a);
+
+/* ---- the bus (bus.c): change log to streams, relays before nodes ---- */
+void bus_start(struct app *a);
+void bus_stop(struct app *a);
+void bus_wake(struct app *a); /* after a commit */
+void bus_add_node(struct app *a, struct http_rq *rq, const struct store_node *n);
+void bus_add_relay(struct app *a, struct http_rq *rq, const struct store_relay *r);
+const char *bus_funnel_state(struct app *a, const struct store_node *n);
+struct js *bus_funnels(struct app *a, const struct store_node *n);
+
+/* ---- names (names.c) ---- */
+int names_start(struct app *a, char *out_why, size_t why_size) MUST_CHECK;
+void names_stop(struct app *a);
+void names_publish(struct app *a); /* from the store, whole */
+
+/* ---- certificates (certs.c) ---- */
+int certs_start(struct app *a, char *out_why, size_t why_size) MUST_CHECK;
+void certs_stop(struct app *a);
+void certs_kick(struct app *a);
+
+/* ---- approval (approval.c) ---- */
+#define GRANTS_MAX 3
+
+struct grant {
+    char selector[STORE_NAME_SIZE]; /* "autogroup:member", a login, an address */
+    char words[STORE_NAME_SIZE + 64];
+    enum policy_edit_result result;
+    struct buf text; /* the policy after it */
+    struct buf diff;
+};
+
+struct grants {
+    struct grant items[GRANTS_MAX];
+    size_t count, preselected;
+};
+
+void approval_grants(struct app *a, const struct store_node *n, struct grants *out);
+void approval_grants_free(struct grants *g);
+
+enum { APPROVAL_GONE = 1, APPROVAL_CHANGED = 2, APPROVAL_REFUSED = 3 };
+
+struct decision {
+    const struct store_request *request;
+    const struct store_user *by;
+    struct slice selector, etag, reason, remote;
+};
+
+/* 0; GONE: no longer pending; CHANGED: the policy is not the one that was shown; REFUSED: the edit
+ * is not possible. */
+int approval_approve(struct app *a, const struct decision *d) MUST_CHECK;
+int approval_deny(struct app *a, const struct decision *d) MUST_CHECK;
+void approval_query(void *app, struct http_rq *rq);
+void approval_cancel(void *app, struct http_rq *rq);
+void approval_minute(struct app *a);
+
+/* ---- handlers ---- */
+void node_register(void *app, struct http_rq *rq);
+void node_stream(void *app, struct http_rq *rq);
+void node_funnels(void *app, struct http_rq *rq);
+void node_certificates(void *app, struct http_rq *rq);
+void node_logout(void *app, struct http_rq *rq);
+void relay_enroll(void *app, struct http_rq *rq);
+void relay_stream(void *app, struct http_rq *rq);
+void relay_report(void *app, struct http_rq *rq);
+void api_acl_get(void *app, struct http_rq *rq);
+void api_acl_post(void *app, struct http_rq *rq);
+void api_devices(void *app, struct http_rq *rq);
+void api_funnels(void *app, struct http_rq *rq);
+void api_whoami(void *app, struct http_rq *rq);
+void api_health(void *app, struct http_rq *rq);
+void page_home(void *app, struct http_rq *rq);
+void page_login(void *app, struct http_rq *rq);
+void page_login_post(void *app, struct http_rq *rq);
+void page_logout(void *app, struct http_rq *rq);
+void page_setup(void *app, struct http_rq *rq);
+void page_setup_post(void *app, struct http_rq *rq);
+void page_request(void *app, struct http_rq *rq);
+void page_approve(void *app, struct http_rq *rq);
+void page_deny(void *app, struct http_rq *rq);
+void page_style(void *app, struct http_rq *rq);
+void page_script(void *app, struct http_rq *rq);
+/* A page that says one thing: wrong password, not found, done. */
+void page_message(
+    struct http_rq *rq, int status, const char *title, const char *text, const char *link);
+void page_head(struct buf *out, const char *title, const struct identity *id);
+void page_send(struct http_rq *rq, int status, struct buf *out); /* takes the page's end and out */
+void page_login_form(struct http_rq *rq, int status, const char *complaint);
+void page_setup_form(struct http_rq *rq, int status, const char *complaint);
+
+extern const struct http_route app_routes[];
+extern const size_t app_route_count;
+void app_not_found(void *app, struct http_rq *rq);
+void app_error(void *app, struct http_rq *rq, int status, const char *why);
+
+/* ---- commands (init.c) ---- */
+struct command_args {
+    const char *owner, *out_dir, *kind, *out;
+    bool json, reusable;
+};
+
+int command_init(struct app *a, const struct command_args *args);
+int command_setup_link(struct app *a, const struct command_args *args);
+int command_key_create(struct app *a, const struct command_args *args);
+int app_open_store(struct app *a, char *out_why, size_t why_size) MUST_CHECK;

@@ -1,0 +1,124 @@
+/* Control's configuration table. */
+#include <stddef.h>
+#include <stdio.h>
+
+#include "server/app.h"
+
+static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+
+#define AT(field) offsetof(struct config, field)
+
+const struct conf_option config_options[] = {
+    {.key = "origin",
+     .kind = CONF_STR,
+     .offset = AT(origin),
+     .help = "what people and nodes call: https://control.example.net"                                                                               },
+    {                                                                                            .key = "zone",
+     .kind = CONF_STR,
+     .offset = AT(zone),
+     .help = "the public zone of the nodes' names: ts.example.net"                                                                                 },
+    {                                                                             .key = "contact",
+     .kind = CONF_STR,
+     .offset = AT(contact),
+     .fallback = "",
+     .help = "mailbox of the zone, as a name; empty: hostmaster.<zone>"},
+    {                                                                                                                                                     .key = "nameServers",
+     .kind = CONF_STR_LIST,
+     .offset = AT(name_servers),
+     .help = "host names that the parent zone's NS records point at"                                                             },
+    {                                                                                                                                                                                                                              .key = "stateDir",
+     .kind = CONF_STR,
+     .offset = AT(state_dir),
+     .fallback = "/var/lib/funnel-control",
+     .help = "database and secrets"},
+    {                                                                                                                                                                                                                         .key = "listen",
+     .kind = CONF_STR_LIST,
+     .offset = AT(listen),
+     .fallback = ":443",
+     .help = "addresses for HTTPS, IP:port"},
+    {                                                                                                                                                                                                                         .key = "proxyFrom",
+     .kind = CONF_STR_LIST,
+     .offset = AT(proxy_from),
+     .fallback = "",
+     .help = "peers whose PROXY v2 header is believed"},
+    {                                                                                                                                                                                                                              .key = "passthrough",
+     .kind = CONF_STR,
+     .offset = AT(passthrough),
+     .fallback = "",
+     .help = "IP:port where a relay on this host finds us; empty: relays have their own address"},
+    {                                                                                                                                                                                                                              .key = "tls.cert",
+     .kind = CONF_STR,
+     .offset = AT(tls_cert),
+     .help = "certificate chain of the control server, PEM"},
+    { .key = "tls.key",                                                      .kind = CONF_STR,                                                                       .offset = AT(tls_key),                                                                         .help = "its private key, PEM"                                                                                                                        },
+    {                                                                                                                                                                                                                             .key = "dns.listen",
+     .kind = CONF_STR_LIST,
+     .offset = AT(dns_listen),
+     .fallback = ":53",
+     .help = "addresses of the authoritative server, IP:port"},
+    {                                                                                                                                                                                                                              .key = "dns.ttl",
+     .kind = CONF_INT,
+     .offset = AT(dns_ttl),
+     .fallback = "60",
+     .min = 1,
+     .max = 86400,
+     .help = "seconds that A and AAAA may be cached"},
+    {                                                                                                                                                                                                                              .key = "acme.runner",
+     .kind = CONF_STR,
+     .offset = AT(acme_runner),
+     .fallback = "/run/funnel/acme.sock",
+     .help = "socket of funnel-acme"},
+    {                                                                                                                                                                                                                              .key = "acme.hook",
+     .kind = CONF_STR,
+     .offset = AT(acme_hook),
+     .fallback = "/run/funnel/hook.sock",
+     .help = "our socket for its hook"},
+    {                                                                                                                                                                                                                              .key = "acme.hookUid",
+     .kind = CONF_INT,
+     .offset = AT(acme_hook_uid),
+     .fallback = "0",
+     .min = 0,
+     .max = INT32_MAX,
+     .help = "user that uacme runs as"},
+    {                                                                                                                                                                                                           .key = "acme.caa",
+     .kind = CONF_STR,
+     .offset = AT(acme_caa),
+     .fallback = "letsencrypt.org",
+     .help = "who may issue (CAA); empty: no CAA records"},
+    {                                                                                                                                                                                        .key = "log.level",
+     .kind = CONF_ENUM,
+     .offset = AT(log_level),
+     .fallback = "info",
+     .names = levels,
+     .help = "how much is logged"},
+    {                                                                                                                                                                                                                  .key = "log.json",
+     .kind = CONF_BOOL,
+     .offset = AT(log_json),
+     .fallback = "false",
+     .help = "log lines as JSON"},
+};
+const size_t config_option_count = ARRAY_LEN(config_options);
+
+bool config_check(const struct config *cfg, char *out_why, size_t why_size)
+{
+    char name[TEXT_NAME_SIZE];
+    struct slice origin = slice_str(cfg->origin);
+    if (!slice_starts(origin, S("https://")) || slice_find(slice_skip(origin, 8), '/') >= 0 ||
+        origin.n > 200) {
+        snprintf(out_why, why_size,
+                 "origin must be https://HOST or https://HOST:PORT, without a path");
+        return false;
+    }
+    if (!text_name(slice_str(cfg->zone), TEXT_NAME_HOST, name) || strcmp(name, cfg->zone) != 0) {
+        snprintf(out_why, why_size, "zone \"%s\" is not a lower-case host name", cfg->zone);
+        return false;
+    }
+    for (size_t i = 0; i < cfg->name_servers.count; i++) {
+        if (!text_name(slice_str(cfg->name_servers.items[i]), TEXT_NAME_HOST, name)) {
+            snprintf(out_why, why_size, "name server \"%s\" is not a host name",
+                     cfg->name_servers.items[i]);
+            return false;
+        }
+    }
+    return true;
+}

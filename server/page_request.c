@@ -1,0 +1,256 @@
+/* The consent page: who, what, from where, and exactly what would change. */
+#include <stdio.h>
+
+#include "lib/base/err.h"
+#include "lib/http/html.h"
+#include "server/app.h"
+
+enum { PAGE_MAX = 4 * 1024 * 1024, NEW_NODE_S = 86400 };
+
+static void put_diff(struct buf *out, struct slice diff)
+{
+    struct slice line;
+    buf_adds(out, "<pre class=diff>");
+    while (diff.n && slice_split(&diff, '\n', &line)) {
+        char c = line.n ? line.p[0] : ' ';
+        buf_addf(out, "<span class=%s>",
+                 c == '+'   ? "add"
+                 : c == '-' ? "del"
+                 : c == '@' ? "hunk"
+                            : "same");
+        html_text(out, line);
+        buf_adds(out, "</span>");
+    }
+    buf_adds(out, "</pre>");
+}
+
+static void
+put_facts(struct app *a, struct buf *out, const struct store_node *n, const struct store_request *r)
+{
+    char name[TEXT_NAME_SIZE], created[WALL_TEXT_SIZE], asked[WALL_TEXT_SIZE],
+        expires[WALL_TEXT_SIZE];
+    app_fqdn(a, n->label, name);
+    wall_format(n->created, created);
+    wall_format(r->created, asked);
+    wall_format(r->expires, expires);
+    html_fmt(out, "<dl><dt>Node<dd id=node>%s (%s, %s)", n->label, n->os, n->stable_id);
+    html_fmt(out, "<dt>Owner<dd id=user>%s", n->login);
+    html_fmt(out, "<dt>Tailnet address<dd>%s<dt>Comes from<dd id=address>%s", n->ipv4, n->remote);
+    buf_adds(out, wall_now().s - n->created.s < NEW_NODE_S ? "<dt>Joined<dd class=bad>"
+                                                           : "<dt>Joined<dd>");
+    html_fmt(out, "%s<dt>Asked<dd>%s<dt>Valid until<dd>%s</dl>", created, asked, expires);
+}
+
+static void put_sentence(struct app *a,
+                         struct buf *out,
+                         const struct store_node *n,
+                         const struct store_request *r)
+{
+    char name[TEXT_NAME_SIZE], port[16] = "";
+    app_fqdn(a, n->label, name);
+    if (r->port != 443) {
+        snprintf(port, sizeof port, ":%d", (int)r->port);
+    }
+    html_fmt(
+        out,
+        "<h1 tabindex=-1>%s wants to make %s reachable from the whole internet at https://%s%s/</h1>",
+        n->login, n->label, name, port);
+    if (r->target[0]) {
+        html_fmt(out, "<p>Port %d there leads to <b>%s</b> on that machine.</p>", (int)r->port,
+                 r->target);
+    }
+}
+
+static void
+put_changes(struct app *a, struct buf *out, const struct store_node *n, const struct grants *g)
+{
+    char name[TEXT_NAME_SIZE];
+    app_fqdn(a, n->label, name);
+    buf_adds(out, "<h2>What will change</h2><ul>");
+    if (!a->tailnet.https_enabled) {
+        buf_adds(out, "<li>HTTPS certificates for this tailnet: off → on");
+    }
+    html_fmt(out, "<li>The name %s becomes public in Certificate Transparency logs</ul>", name);
+    buf_adds(out, "<h2>How wide, and the policy file's change</h2>");
+    for (size_t i = 0; i < g->count; i++) {
+        const struct grant *c = &g->items[i];
+        if (c->result == POLICY_REFUSED) {
+            continue;
+        }
+        buf_adds(out, "<label class=choice><input type=radio name=grant value=\"");
+        html_text(out, slice_str(c->selector));
+        buf_adds(out, i == g->preselected ? "\" checked>" : "\">");
+        html_fmt(out, " <span>%s</span></label>", c->words);
+        if (c->diff.len) {
+            buf_addf(out, "<details%s><summary>diff</summary>", i == g->preselected ? " open" : "");
+            put_diff(out, buf_slice(&c->diff));
+            buf_adds(out, "</details>");
+        } else {
+            buf_adds(out, "<p class=dim>no change: the policy gives this already</p>");
+        }
+    }
+}
+
+static void put_form(struct app *a,
+                     struct buf *out,
+                     const struct identity *id,
+                     const struct store_node *n,
+                     const struct store_request *r)
+{
+    struct grants g;
+    approval_grants(a, n, &g);
+    html_fmt(
+        out,
+        "<form method=post action=\"/f/%s/approve\"><input type=hidden name=csrf value=\"%s\">",
+        r->stable_id, id->csrf);
+    html_fmt(out, "<input type=hidden name=etag value=\"%s\">", a->policy_etag);
+    put_changes(a, out, n, &g);
+    buf_adds(out, "<div class=row><button id=approve>Approve</button></div></form>");
+    html_fmt(out,
+             "<form method=post action=\"/f/%s/deny\"><input type=hidden name=csrf value=\"%s\">",
+             r->stable_id, id->csrf);
+    buf_adds(out, "<label for=reason>Or deny, with a reason that the person sees</label>"
+                  "<input type=text id=reason name=reason maxlength=200>"
+                  "<div class=row><button id=deny class=quiet>Deny</button></div></form>");
+    approval_grants_free(&g);
+}
+
+static void put_outcome(struct buf *out, const struct store_request *r)
+{
+    char when[WALL_TEXT_SIZE];
+    wall_format(r->decided, when);
+    html_fmt(out, "<p id=outcome>This request is <b>%s</b>", r->state);
+    if (r->decided_by[0]) {
+        html_fmt(out, " by %s at %s", r->decided_by, when);
+    }
+    if (r->reason[0]) {
+        html_fmt(out, " (%s)", r->reason);
+    }
+    buf_adds(out, ".</p>");
+}
+
+static void show(struct app *a,
+                 struct http_rq *rq,
+                 const struct store_request *r,
+                 int status,
+                 const char *notice)
+{
+    struct buf out = BUF_MAX(PAGE_MAX);
+    struct store_node n;
+    const struct identity *id = auth_identity(rq);
+    if (store_node(a->db, r->node_id, &n)) {
+        page_message(rq, 404, "No such request", "The node has gone.", "/");
+        return;
+    }
+    page_head(&out, "Funnel request", id);
+    buf_adds(&out, "<div class=card>");
+    if (notice) {
+        html_fmt(&out, "<p class=bad role=alert>%s</p>", notice);
+    }
+    put_sentence(a, &out, &n, r);
+    put_facts(a, &out, &n, r);
+    html_fmt(
+        &out,
+        "<h2>Match code</h2><p class=code id=match>%s</p><p class=dim>The same code stands in the terminal of the "
+        "person who asks. If it does not, deny.</p>",
+        r->match_code);
+    if (strcmp(r->state, "pending") != 0) {
+        put_outcome(&out, r);
+    } else if (auth_may_edit_policy(id)) {
+        put_form(a, &out, id, &n, r);
+    } else {
+        buf_adds(&out, "<p>An owner, admin or network admin can decide this.</p>");
+    }
+    buf_adds(&out, "</div>");
+    page_send(rq, status, &out);
+}
+
+static bool find(struct app *a, struct http_rq *rq, struct store_request *out)
+{
+    if (store_request(a->db, http_rq_param(rq, "id"), out) == 0) {
+        return true;
+    }
+    page_message(rq, 404, "No such request", "The link is wrong or the node has gone.", "/");
+    return false;
+}
+
+void page_request(void *app, struct http_rq *rq)
+{
+    struct store_request r;
+    if (find(app, rq, &r)) {
+        show(app, rq, &r, 200, NULL);
+    }
+}
+
+static void after(struct app *a, struct http_rq *rq, struct store_request *r, int rc)
+{
+    if (rc < 0) {
+        reply_broken(rq, rc);
+    } else if (store_request(a->db, slice_str(r->stable_id), r)) {
+        page_message(rq, 404, "No such request", "The node has gone.", "/");
+    } else if (rc == 0) {
+        char back[64];
+        snprintf(back, sizeof back, "/f/%s", r->stable_id);
+        http_rq_redirect(rq, back);
+    } else {
+        show(a, rq, r, 409,
+             rc == APPROVAL_GONE ? "Somebody else was faster: this request has been decided."
+             : rc == APPROVAL_CHANGED
+                 ? "The policy has changed since this page was made. Look again and repeat."
+                 : "The policy cannot be changed like that.");
+    }
+}
+
+static bool may_decide(struct http_rq *rq)
+{
+    if (auth_may_edit_policy(auth_identity(rq))) {
+        return true;
+    }
+    page_message(rq, 403, "Not yours to decide", "Ask an owner, admin or network admin.", "/");
+    return false;
+}
+
+void page_approve(void *app, struct http_rq *rq)
+{
+    struct app *a = app;
+    struct store_request r;
+    char etag[80], selector[STORE_NAME_SIZE];
+    if (!may_decide(rq) || !find(a, rq, &r)) {
+        return;
+    }
+    /* A form field is valid until the next one is asked for. */
+    if (!slice_copy(http_rq_form(rq, "etag"), etag, sizeof etag) ||
+        !slice_copy(http_rq_form(rq, "grant"), selector, sizeof selector)) {
+        page_message(rq, 400, "The form is incomplete", "Load the page again.", "/");
+        return;
+    }
+    char remote[ADDR_TEXT_SIZE];
+    addr_format_ip(http_rq_peer(rq), remote);
+    struct decision d = {.request = &r,
+                         .by = &auth_identity(rq)->user,
+                         .selector = slice_str(selector),
+                         .etag = slice_str(etag),
+                         .remote = slice_str(remote)};
+    after(a, rq, &r, approval_approve(a, &d));
+}
+
+void page_deny(void *app, struct http_rq *rq)
+{
+    struct app *a = app;
+    struct store_request r;
+    char reason[201];
+    if (!may_decide(rq) || !find(a, rq, &r)) {
+        return;
+    }
+    struct slice text = slice_trim(http_rq_form(rq, "reason"));
+    if (!text_printable(text, 200) || !slice_copy(text, reason, sizeof reason)) {
+        reason[0] = '\0';
+    }
+    char remote[ADDR_TEXT_SIZE];
+    addr_format_ip(http_rq_peer(rq), remote);
+    struct decision d = {.request = &r,
+                         .by = &auth_identity(rq)->user,
+                         .reason = slice_str(reason),
+                         .remote = slice_str(remote)};
+    after(a, rq, &r, approval_deny(a, &d));
+}

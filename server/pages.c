@@ -1,0 +1,207 @@
+/* Pages: server-rendered, work without JavaScript. GET changes nothing; every form carries the
+ * session's token. */
+#include <stdio.h>
+
+#include "lib/base/err.h"
+#include "lib/http/html.h"
+#include "server/app.h"
+#include "web/assets.h"
+
+enum { PAGE_MAX = 4 * 1024 * 1024 };
+
+static void security_headers(struct http_rq *rq)
+{
+    http_rq_add_header(
+        rq, "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; img-src 'self';"
+        " base-uri 'none'; frame-ancestors 'none'");
+    http_rq_add_header(rq, "X-Content-Type-Options", "nosniff");
+    http_rq_add_header(rq, "Referrer-Policy", "same-origin");
+    http_rq_add_header(rq, "Cross-Origin-Opener-Policy", "same-origin");
+    http_rq_add_header(rq, "Cross-Origin-Resource-Policy", "same-origin");
+    http_rq_add_header(rq, "Strict-Transport-Security", "max-age=31536000");
+    http_rq_add_header(rq, "Cache-Control", "no-store");
+}
+
+void page_head(struct buf *out, const char *title, const struct identity *id)
+{
+    html_fmt(
+        out,
+        "<!doctype html><html lang=en><head><meta charset=utf-8><title>%s – OpenFunnel</title>"
+        "<meta name=viewport content=\"width=device-width,initial-scale=1\">"
+        "<link rel=stylesheet href=/style.css></head><body><header><strong>OpenFunnel</strong>",
+        title);
+    if (id) {
+        html_fmt(out,
+                 "<form method=post action=/logout><input type=hidden name=csrf value=\"%s\">%s "
+                 "<button class=link>Sign out</button></form>",
+                 id->csrf, id->user.login);
+    }
+    buf_adds(out, "</header><main>");
+}
+
+void page_send(struct http_rq *rq, int status, struct buf *out)
+{
+    buf_adds(out, "</main></body></html>\n");
+    security_headers(rq);
+    http_rq_reply(rq, status, "text/html; charset=utf-8", buf_slice(out));
+    buf_deinit(out);
+}
+
+void page_message(
+    struct http_rq *rq, int status, const char *title, const char *text, const char *link)
+{
+    struct buf out = BUF_MAX(PAGE_MAX);
+    page_head(&out, title, NULL);
+    html_fmt(&out, "<div class=card><h1>%s</h1><p>%s</p><p><a href=\"%s\">Go on</a></p></div>",
+             title, text, link);
+    page_send(rq, status, &out);
+}
+
+void page_style(void *app, struct http_rq *rq)
+{
+    (void)app;
+    http_rq_add_header(rq, "Cache-Control", "max-age=300");
+    http_rq_add_header(rq, "X-Content-Type-Options", "nosniff");
+    http_rq_reply(rq, 200, "text/css; charset=utf-8", slice_str(web_style_css));
+}
+
+void page_script(void *app, struct http_rq *rq)
+{
+    (void)app;
+    http_rq_add_header(rq, "X-Content-Type-Options", "nosniff");
+    http_rq_reply(rq, 200, "text/javascript; charset=utf-8", slice_str(web_setup_js));
+}
+
+/* ---- login and setup ---- */
+
+static void complain(struct buf *out, const char *complaint)
+{
+    if (complaint) {
+        html_fmt(out, "<p class=bad role=alert>%s</p>", complaint);
+    }
+}
+
+void page_login_form(struct http_rq *rq, int status, const char *complaint)
+{
+    struct buf out = BUF_MAX(PAGE_MAX);
+    page_head(&out, "Sign in", NULL);
+    buf_adds(&out, "<div class=card><h1>Sign in</h1>");
+    complain(&out, complaint);
+    buf_adds(
+        &out,
+        "<form method=post action=/login><label for=login>Login</label>"
+        "<input type=text id=login name=login autocomplete=username required autofocus>"
+        "<label for=password>Password</label>"
+        "<input type=password id=password name=password autocomplete=current-password required>"
+        "<div class=row><button>Sign in</button></div></form></div>");
+    page_send(rq, status, &out);
+}
+
+void page_setup_form(struct http_rq *rq, int status, const char *complaint)
+{
+    struct buf out = BUF_MAX(PAGE_MAX);
+    page_head(&out, "Set up", NULL);
+    buf_adds(&out, "<div class=card><h1>Set up your account</h1>");
+    complain(&out, complaint);
+    buf_adds(
+        &out,
+        "<form method=post action=/setup><label for=code>One-time code</label>"
+        "<input type=text id=code name=code autocomplete=off required>"
+        "<label for=password>New password, at least 12 characters</label>"
+        "<input type=password id=password name=password autocomplete=new-password minlength=12 required>"
+        "<div class=row><button>Set password and sign in</button></div></form></div>"
+        "<script src=/setup.js></script>");
+    page_send(rq, status, &out);
+}
+
+void page_login(void *app, struct http_rq *rq)
+{
+    (void)app;
+    page_login_form(rq, 200, NULL);
+}
+
+void page_setup(void *app, struct http_rq *rq)
+{
+    (void)app;
+    page_setup_form(rq, 200, NULL);
+}
+
+static bool from_us(struct app *a, struct http_rq *rq)
+{
+    if (!auth_same_origin(a, rq)) {
+        page_message(rq, 403, "This form came from somewhere else",
+                     "Open the page itself and try again.", "/login");
+        return false;
+    }
+    return true;
+}
+
+void page_login_post(void *app, struct http_rq *rq)
+{
+    if (from_us(app, rq)) {
+        auth_try_password(app, rq);
+    }
+}
+
+void page_setup_post(void *app, struct http_rq *rq)
+{
+    if (from_us(app, rq)) {
+        auth_set_password(app, rq);
+    }
+}
+
+void page_logout(void *app, struct http_rq *rq)
+{
+    auth_logout(app, rq);
+}
+
+/* ---- home ---- */
+
+struct rows {
+    struct app *a;
+    struct buf *out;
+    size_t count;
+};
+
+static void node_row(void *arg, const struct store_node *n)
+{
+    struct rows *r = arg;
+    char name[TEXT_NAME_SIZE];
+    app_fqdn(r->a, n->label, name);
+    html_fmt(r->out, "<tr><td>%s</td><td>%s</td><td>%s</td></tr>", name, n->login,
+             policy_state_may(r->a, n) ? "may funnel" : "no right");
+    r->count++;
+}
+
+static void request_row(void *arg, const struct store_request *q)
+{
+    struct rows *r = arg;
+    if (strcmp(q->state, "pending") == 0) {
+        html_fmt(r->out, "<li><a href=\"/f/%s\">Request %s, port %d</a></li>", q->stable_id,
+                 q->match_code, (int)q->port);
+        r->count++;
+    }
+}
+
+static void node_requests(void *arg, const struct store_node *n)
+{
+    struct rows *r = arg;
+    store_requests_recent(r->a->db, n->id, wall_now(), request_row, r);
+}
+
+void page_home(void *app, struct http_rq *rq)
+{
+    struct app *a = app;
+    struct buf out = BUF_MAX(PAGE_MAX);
+    struct rows r = {.a = a, .out = &out};
+    page_head(&out, "Overview", auth_identity(rq));
+    html_fmt(&out, "<h1>%s.%s</h1><div class=card><h2>Waiting for a decision</h2><ul>",
+             a->tailnet.name, a->cfg.zone);
+    store_nodes_each(a->db, node_requests, &r);
+    buf_adds(&out, r.count ? "</ul></div>" : "<li class=dim>nothing</li></ul></div>");
+    buf_adds(&out, "<div class=card><h2>Nodes</h2><table><tr><th>Name<th>Owner<th>Funnel</tr>");
+    store_nodes_each(a->db, node_row, &r);
+    buf_adds(&out, "</table></div>");
+    page_send(rq, 200, &out);
+}

@@ -1,0 +1,65 @@
+/* The table of calls: method, path, body cap, who may ask. */
+#include "server/app.h"
+
+enum { FORM = 8 * 1024, SMALL = 16 * 1024 };
+
+const struct http_route app_routes[] = {
+    {HTTP_GET,  "/healthz",                      0,               ROUTE_PUBLIC, api_health       },
+    {HTTP_GET,  "/style.css",                    0,               ROUTE_PUBLIC, page_style       },
+    {HTTP_GET,  "/setup.js",                     0,               ROUTE_PUBLIC, page_script      },
+    {HTTP_GET,  "/login",                        0,               ROUTE_PUBLIC, page_login       },
+    {HTTP_POST, "/login",                        FORM,            ROUTE_PUBLIC, page_login_post  },
+    {HTTP_GET,  "/setup",                        0,               ROUTE_PUBLIC, page_setup       },
+    {HTTP_POST, "/setup",                        FORM,            ROUTE_PUBLIC, page_setup_post  },
+    {HTTP_POST, "/logout",                       FORM,            ROUTE_FORM,   page_logout      },
+    {HTTP_GET,  "/",                             0,               ROUTE_PAGE,   page_home        },
+    {HTTP_GET,  "/f/{id}",                       0,               ROUTE_PAGE,   page_request     },
+    {HTTP_POST, "/f/{id}/approve",               FORM,            ROUTE_FORM,   page_approve     },
+    {HTTP_POST, "/f/{id}/deny",                  FORM,            ROUTE_FORM,   page_deny        },
+    {HTTP_GET,  "/api/v2/tailnet/-/acl",         0,               ROUTE_API,    api_acl_get      },
+    {HTTP_POST, "/api/v2/tailnet/-/acl",         POLICY_SIZE_MAX, ROUTE_API,    api_acl_post     },
+    {HTTP_GET,  "/api/v2/tailnet/-/devices",     0,               ROUTE_API,    api_devices      },
+    {HTTP_GET,  "/api/v2/tailnet/-/funnels",     0,               ROUTE_API,    api_funnels      },
+    {HTTP_GET,  "/api/v2/whoami",                0,               ROUTE_API,    api_whoami       },
+    {HTTP_POST, "/node/v1/register",             SMALL,           ROUTE_PUBLIC, node_register    },
+    {HTTP_GET,  "/node/v1/stream",               0,               ROUTE_NODE,   node_stream      },
+    {HTTP_POST, "/node/v1/feature/query",        SMALL,           ROUTE_NODE,   approval_query   },
+    {HTTP_PUT,  "/node/v1/funnels",              SMALL,           ROUTE_NODE,   node_funnels     },
+    {HTTP_POST, "/node/v1/certificates",         SMALL,           ROUTE_NODE,   node_certificates},
+    {HTTP_POST, "/node/v1/requests/{id}/cancel", SMALL,           ROUTE_NODE,   approval_cancel  },
+    {HTTP_POST, "/node/v1/logout",               SMALL,           ROUTE_NODE,   node_logout      },
+    {HTTP_POST, "/relay/v1/enroll",              SMALL,           ROUTE_PUBLIC, relay_enroll     },
+    {HTTP_GET,  "/relay/v1/stream",              0,               ROUTE_RELAY,  relay_stream     },
+    {HTTP_POST, "/relay/v1/report",              8 * MIB,         ROUTE_RELAY,  relay_report     },
+};
+const size_t app_route_count = ARRAY_LEN(app_routes);
+
+static bool for_machines(struct http_rq *rq)
+{
+    struct slice path = http_rq_path(rq);
+    return slice_starts(path, S("/api/")) || slice_starts(path, S("/node/")) ||
+           slice_starts(path, S("/relay/"));
+}
+
+void app_not_found(void *app, struct http_rq *rq)
+{
+    (void)app;
+    const char *allowed = http_rq_allowed(rq);
+    if (*allowed) {
+        http_rq_add_header(rq, "Allow", allowed);
+    }
+    if (for_machines(rq)) {
+        reply_problem(rq, &(struct problem){*allowed ? 405 : 404,
+                                            *allowed ? "method.not_allowed" : "not_found",
+                                            "there is no such call", "look at docs/channels.md"});
+    } else {
+        page_message(rq, *allowed ? 405 : 404, "There is no such page", "The address is wrong.",
+                     "/");
+    }
+}
+
+void app_error(void *app, struct http_rq *rq, int status, const char *why)
+{
+    (void)app;
+    reply_problem(rq, &(struct problem){status, "request.refused", why, "send less"});
+}
