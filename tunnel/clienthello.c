@@ -1,7 +1,6 @@
 /*
- * Reassembly first (records to one handshake message), then one pass over the
- * message with a sticky-error cursor. The whole input is looked at again with
- * each segment: hellos are small and come in one or two segments.
+ * Reassembly first (records to one handshake message, each byte looked at
+ * once), then one pass over the whole message with a sticky-error cursor.
  */
 #include "tunnel/clienthello.h"
 
@@ -19,49 +18,70 @@ enum {
     SEEN_MAX = 64, /* extensions; browsers send under 20 */
 };
 
-/* Collects the handshake bytes of whole and partial records until the message is complete. */
-static enum hello_verdict reassemble(struct slice wire, struct buf *msg, size_t *out_wire_len)
+/* ---- records to message ---- */
+
+/* One byte of a record header; wrong ones are told from the first wrong byte on. */
+static enum hello_verdict take_header_byte(struct hello_reader *r, uint8_t byte)
 {
-    struct slice rest = wire;
-    size_t need = SIZE_MAX;
-    while (msg->len < need) {
-        if (rest.n >= 1 && (uint8_t)rest.p[0] != RECORD_HANDSHAKE) {
-            return HELLO_NOT_TLS;
-        }
-        if (rest.n >= 2 && rest.p[1] != 3) {
-            return HELLO_NOT_TLS;
-        }
-        if (rest.n < RECORD_HEADER) {
-            return HELLO_MORE;
-        }
-        size_t len = (size_t)(uint8_t)rest.p[3] << 8 | (uint8_t)rest.p[4];
-        if (len == 0 || len > RECORD_MAX) {
-            return HELLO_NOT_TLS;
-        }
-        struct slice body = slice_sub(rest, RECORD_HEADER, len);
-        if (buf_push(msg, body)) {
-            return HELLO_TOO_BIG;
-        }
-        if (msg->len && (uint8_t)buf_slice(msg).p[0] != MESSAGE_CLIENT_HELLO) {
-            return HELLO_NOT_TLS;
-        }
-        if (msg->len >= MESSAGE_HEADER) {
-            const uint8_t *h = (const uint8_t *)buf_slice(msg).p;
-            need = MESSAGE_HEADER + ((size_t)h[1] << 16 | (size_t)h[2] << 8 | h[3]);
-            if (need > HELLO_WIRE_MAX - RECORD_HEADER) {
-                return HELLO_TOO_BIG;
-            }
-        }
-        if (body.n < len) {
-            return HELLO_MORE;
-        }
-        rest = slice_skip(rest, RECORD_HEADER + len);
+    r->header[r->header_len++] = byte;
+    if (r->header[0] != RECORD_HANDSHAKE || (r->header_len == 2 && byte != 3)) {
+        return HELLO_NOT_TLS;
+    }
+    if (r->header_len < RECORD_HEADER) {
+        return HELLO_MORE;
+    }
+    r->header_len = 0;
+    r->record_left = (size_t)r->header[3] << 8 | r->header[4];
+    return r->record_left && r->record_left <= RECORD_MAX ? HELLO_MORE : HELLO_NOT_TLS;
+}
+
+/* Part of a record's body. HELLO_OK when the message is whole. */
+static enum hello_verdict take_body(struct hello_reader *r, struct slice part)
+{
+    if (buf_push(&r->msg, part)) {
+        return HELLO_TOO_BIG;
+    }
+    r->record_left -= part.n;
+    const uint8_t *h = (const uint8_t *)buf_slice(&r->msg).p;
+    if (h[0] != MESSAGE_CLIENT_HELLO) {
+        return HELLO_NOT_TLS;
+    }
+    if (r->msg.len < MESSAGE_HEADER) {
+        return HELLO_MORE;
+    }
+    r->need = MESSAGE_HEADER + ((size_t)h[1] << 16 | (size_t)h[2] << 8 | h[3]);
+    if (r->need > HELLO_WIRE_MAX - RECORD_HEADER) {
+        return HELLO_TOO_BIG;
+    }
+    if (r->msg.len < r->need) {
+        return HELLO_MORE;
     }
     /* RFC 8446 section 5.1: a hello ends its record; more handshake behind it is none of a
      * client's. */
-    *out_wire_len = wire.n - rest.n;
-    return msg->len == need ? HELLO_OK : HELLO_NOT_TLS;
+    return r->msg.len == r->need && !r->record_left ? HELLO_OK : HELLO_NOT_TLS;
 }
+
+static enum hello_verdict reassemble(struct hello_reader *r, struct slice more)
+{
+    enum hello_verdict v = HELLO_MORE;
+    while (more.n && v == HELLO_MORE) {
+        size_t n = r->record_left && r->record_left < more.n ? r->record_left : more.n;
+        if (!r->record_left) {
+            n = 1;
+            v = take_header_byte(r, (uint8_t)more.p[0]);
+        } else {
+            v = take_body(r, slice_sub(more, 0, n));
+        }
+        r->wire_len += n;
+        more = slice_skip(more, n);
+        if (r->wire_len > HELLO_WIRE_MAX || (r->wire_len == HELLO_WIRE_MAX && v == HELLO_MORE)) {
+            v = HELLO_TOO_BIG;
+        }
+    }
+    return v;
+}
+
+/* ---- the message ---- */
 
 /* server_name_list: exactly one host_name (RFC 6066: not more than one of a type). */
 static bool read_server_name(struct slice ext, char out[TEXT_NAME_SIZE])
@@ -133,20 +153,41 @@ static enum hello_verdict read_message(struct slice msg, struct hello *out)
     return rd_end(&r) ? read_extensions(exts, out) : HELLO_NOT_TLS;
 }
 
-enum hello_verdict hello_parse(struct slice wire, struct hello *out)
+/* ---- the reader ---- */
+
+void hello_init(struct hello_reader *r)
+{
+    *r = (struct hello_reader){.verdict = HELLO_MORE};
+    buf_init(&r->msg, HELLO_WIRE_MAX);
+}
+
+void hello_deinit(struct hello_reader *r)
+{
+    buf_deinit(&r->msg);
+}
+
+enum hello_verdict hello_feed(struct hello_reader *r, struct slice more, struct hello *out)
 {
     struct hello h = {.early_data = false};
-    struct buf msg = BUF_MAX(HELLO_WIRE_MAX);
-    enum hello_verdict v = reassemble(wire, &msg, &h.wire_len);
-    if (v == HELLO_MORE && wire.n >= HELLO_WIRE_MAX) {
-        v = HELLO_TOO_BIG;
+    if (r->verdict != HELLO_MORE) {
+        return r->verdict;
     }
-    if (v == HELLO_OK) {
-        v = read_message(buf_slice(&msg), &h);
+    r->verdict = reassemble(r, more);
+    if (r->verdict == HELLO_OK) {
+        r->verdict = read_message(buf_slice(&r->msg), &h);
+        h.wire_len = r->wire_len;
     }
-    if (v == HELLO_OK) {
+    if (r->verdict == HELLO_OK) {
         *out = h;
     }
-    buf_deinit(&msg);
+    return r->verdict;
+}
+
+enum hello_verdict hello_parse(struct slice wire, struct hello *out)
+{
+    struct hello_reader r;
+    hello_init(&r);
+    enum hello_verdict v = hello_feed(&r, wire, out);
+    hello_deinit(&r);
     return v;
 }

@@ -24,5 +24,22 @@ struct hello {
     bool early_data; /* offers 0-RTT */
 };
 
-/* `wire`: everything received so far, from the first byte. *out is written with HELLO_OK. */
+/*
+ * Reads on from where it stopped, so that a client that drips bytes costs what the bytes cost. The
+ * bytes themselves are not kept: who needs them for OPEN keeps them.
+ */
+struct hello_reader {
+    struct buf msg;        /* the handshake message so far, without record headers */
+    size_t wire_len, need; /* bytes read; the message's length once it is known, else 0 */
+    uint8_t header[5];
+    size_t header_len, record_left;
+    enum hello_verdict verdict; /* does not change any more once it is not HELLO_MORE */
+};
+
+void hello_init(struct hello_reader *r);
+void hello_deinit(struct hello_reader *r);
+/* The next bytes. *out is written with HELLO_OK; what follows the hello is not looked at. */
+enum hello_verdict hello_feed(struct hello_reader *r, struct slice more, struct hello *out);
+
+/* All at once: `wire` is everything received so far, from the first byte. */
 enum hello_verdict hello_parse(struct slice wire, struct hello *out);

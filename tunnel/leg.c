@@ -70,7 +70,7 @@ int leg_send_refuse(struct leg *l, enum refuse_reason reason)
 
 int leg_send_data(struct leg *l, struct slice data)
 {
-    if (l->state != LEG_FLOWING || l->eof_out || data.n > TUNNEL_DATA_MAX) {
+    if (l->state != LEG_FLOWING || l->eof_out || !data.n || data.n > TUNNEL_DATA_MAX) {
         return -EPROTO;
     }
     buf_clear(&l->scratch);

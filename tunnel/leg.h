@@ -54,8 +54,7 @@ size_t leg_input(struct leg *l, struct slice plain, bool *out_bad);
 int leg_send_open(struct leg *l, const struct frame_open *open) MUST_CHECK;
 int leg_send_accept(struct leg *l) MUST_CHECK;
 int leg_send_refuse(struct leg *l, enum refuse_reason reason) MUST_CHECK;
-int leg_send_data(struct leg *l,
-                  struct slice data) MUST_CHECK; /* at most TUNNEL_DATA_MAX at once */
+int leg_send_data(struct leg *l, struct slice data) MUST_CHECK; /* 1 to TUNNEL_DATA_MAX bytes */
 int leg_send_eof(struct leg *l) MUST_CHECK;
 int leg_send_reset(struct leg *l, enum end_reason code) MUST_CHECK;
 
