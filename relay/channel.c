@@ -14,14 +14,18 @@
 
 enum { URL_SIZE = 512, LINE_MAX = 64 * 1024 * 1024 };
 
-static const int64_t backoff_first = MS(250), backoff_most = SECONDS(5), report_every = SECONDS(15);
+static const int64_t backoff_first = MS(250), backoff_most = SECONDS(5), report_every = SECONDS(15),
+                     heard_every = SECONDS(60);
 
 struct channel {
     struct relay *r;
     struct fetch *stream, *report;
     struct timer again, regular;
+    struct deferred applied, soon; /* once a turn, however many lines or sessions came in it */
     int64_t backoff;
-    bool report_pending;
+    bool connected;      /* the stream is open: what it has said is still true */
+    bool report_pending; /* one is to follow the one that runs */
+    struct mono heard_saved;
 };
 
 static void open_stream(struct channel *c);
@@ -49,14 +53,31 @@ static struct js *counters(const struct relay *r)
     return j;
 }
 
+/* Control is there and its stream is open: the routes are as fresh as if sent anew. */
+static void still_true(struct channel *c)
+{
+    struct relay *r = c->r;
+    r->routes.heard = wall_now();
+    if (mono_reached(loop_now(r->lp), mono_after(c->heard_saved, heard_every))) {
+        c->heard_saved = loop_now(r->lp);
+        if (state_save_heard(&r->state, r->routes.heard) < 0) {
+            log_warn("heard.not_saved", F_STR("fix", "look at the state directory"));
+        }
+    }
+}
+
 static void on_report_done(void *arg, const struct fetch_result *res)
 {
     struct channel *c = arg;
     c->report = NULL;
     if (res->err || res->status != 204) {
         log_debug("report.failed", F_I64("status", res->status), F_STR("why", res->why));
-        c->report_pending = true; /* with the next regular one */
-    } else if (c->report_pending) {
+        return; /* the next regular one says all of it */
+    }
+    if (c->connected) {
+        still_true(c);
+    }
+    if (c->report_pending) {
         send_report(c);
     }
 }
@@ -79,7 +100,7 @@ static void send_report(struct channel *c)
     AUTO(js_freep) struct js *j = js_object();
     struct js *nodes = js_array();
     js_set_int(j, "version", r->routes.version);
-    session_each(r, add_node, nodes);
+    rsession_each(r, add_node, nodes);
     js_set(j, "nodes", nodes);
     js_set(j, "counters", counters(r));
     js_write(j, JS_COMPACT, &body);
@@ -90,10 +111,15 @@ static void send_report(struct channel *c)
     buf_deinit(&body);
 }
 
+static void on_soon(void *arg)
+{
+    send_report(arg);
+}
+
 void channel_report_soon(struct relay *r)
 {
     if (r->channel) {
-        send_report(r->channel);
+        loop_defer(r->lp, &r->channel->soon, on_soon, r->channel);
     }
 }
 
@@ -110,26 +136,34 @@ static void on_open(void *arg)
 {
     struct channel *c = arg;
     c->backoff = backoff_first;
+    c->connected = true;
     log_info("control.connected");
+}
+
+/* After the lines of one turn: they are in force; on disk before the report says so. */
+static void on_applied(void *arg)
+{
+    struct channel *c = arg;
+    struct relay *r = c->r;
+    visitor_close_unrouted(r);
+    if (state_save_routes(&r->state, &r->routes) < 0) {
+        log_error("routes.not_saved",
+                  F_STR("fix", "look at the state directory: space, permissions"));
+    }
+    log_info("routes.applied", F_I64("version", r->routes.version),
+             F_U64("routes", map_count(r->routes.by_name)));
+    send_report(c);
 }
 
 static void on_line(void *arg, struct slice line)
 {
     struct channel *c = arg;
-    struct relay *r = c->r;
     char why[200];
-    if (routes_apply(&r->routes, line, why, sizeof why) < 0) {
+    if (routes_apply(&c->r->routes, line, why, sizeof why) < 0) {
         log_warn("routes.refused", F_STR("why", why));
         return;
     }
-    if (state_save_routes(&r->state, &r->routes) < 0) {
-        log_error("routes.not_saved",
-                  F_STR("fix", "look at the state directory: space, permissions"));
-    }
-    visitor_close_unrouted(r);
-    log_info("routes.applied", F_I64("version", r->routes.version),
-             F_U64("routes", map_count(r->routes.by_name)));
-    send_report(c);
+    loop_defer(c->r->lp, &c->applied, on_applied, c);
 }
 
 static void on_again(void *arg)
@@ -142,6 +176,7 @@ static void on_done(void *arg, const struct fetch_result *res)
     struct channel *c = arg;
     uint8_t jitter;
     c->stream = NULL;
+    c->connected = false;
     secret_random(&jitter, 1);
     log_warn("control.lost", F_I64("status", res->status), F_STR("why", res->why));
     timer_set_in(c->r->lp, &c->again, c->backoff + c->backoff * jitter / 1024, on_again, c);
@@ -160,7 +195,8 @@ static void open_stream(struct channel *c)
 void channel_start(struct relay *r)
 {
     struct channel *c = mem_new(sizeof *c);
-    *c = (struct channel){.r = r, .backoff = backoff_first};
+    c->r = r;
+    c->backoff = backoff_first;
     r->channel = c;
     open_stream(c);
     timer_set_in(r->lp, &c->regular, report_every, on_regular, c);
@@ -177,6 +213,8 @@ void channel_stop(struct relay *r)
     fetch_cancel(c->report);
     timer_cancel(&c->again);
     timer_cancel(&c->regular);
+    deferred_cancel(&c->applied);
+    deferred_cancel(&c->soon);
     mem_free(c);
 }
 
@@ -198,9 +236,10 @@ static void on_enrolled(void *arg, const struct fetch_result *res)
         snprintf(e->why, e->why_size, "%s: %s", e->r->cfg.control, res->why);
         e->rc = res->err;
     } else if (res->status != 200 || !token.n) {
-        struct slice message = js_get_str(j, "message");
-        snprintf(e->why, e->why_size, "control answered %ld: " SLICE_FMT, res->status,
-                 SLICE_ARG(message));
+        char message[200] = "";
+        err_ignore(slice_copy(slice_sub(js_get_str(j, "message"), 0, sizeof message - 1), message,
+                              sizeof message));
+        snprintf(e->why, e->why_size, "control answered %ld: %s", res->status, message);
         e->rc = -EACCES;
     } else {
         e->rc = state_save_token(&e->r->state, token);

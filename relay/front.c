@@ -32,8 +32,13 @@ struct door {
 };
 
 struct front_state {
+    struct relay *r;
     struct door doors[LISTENERS_MAX];
     size_t count;
+    struct list arrivals;
+    struct map *per_ip; /* address: how many arrivals it has, as the pointer's value */
+    int reserve_fd;     /* given up for a moment when descriptors run out, so that accept can go on
+                           refusing */
 };
 
 /* A client that has not said its name yet. */
@@ -43,16 +48,41 @@ struct arrival {
     int fd;
     struct watch watch;
     struct timer deadline;
-    struct buf in;
+    struct buf in; /* all that was read: OPEN carries it */
+    struct hello_reader reader;
     struct addr peer;
     uint16_t public_port;
     struct retire retire;
 };
 
+/* ---- how many of one address ---- */
+
+static uintptr_t per_ip_count(const struct front_state *f, const struct addr *peer)
+{
+    uint8_t ip[16];
+    addr_to_bytes(peer, ip);
+    return (uintptr_t)map_get(f->per_ip, slice_of(ip, sizeof ip));
+}
+
+static void per_ip_add(struct front_state *f, const struct addr *peer, int by)
+{
+    uint8_t ip[16];
+    uintptr_t n = per_ip_count(f, peer) + (uintptr_t)by;
+    addr_to_bytes(peer, ip);
+    if (n) {
+        map_set(f->per_ip, slice_of(ip, sizeof ip), (void *)n); /* a number, not an address */
+    } else {
+        map_del(f->per_ip, slice_of(ip, sizeof ip));
+    }
+}
+
+/* ---- an arrival's end ---- */
+
 static void free_arrival(void *arg)
 {
     struct arrival *a = arg;
     buf_deinit(&a->in);
+    hello_deinit(&a->reader);
     mem_free(a);
 }
 
@@ -62,6 +92,7 @@ static int release(struct arrival *a)
     watch_del(&a->watch);
     timer_cancel(&a->deadline);
     list_unlink(&a->link);
+    per_ip_add(a->r->front, &a->peer, -1);
     a->r->open_count--;
     loop_retire(a->r->lp, &a->retire, free_arrival, a);
     return STEAL_FD(a->fd);
@@ -72,16 +103,26 @@ static void close_silently(struct arrival *a)
     close(release(a));
 }
 
-static void refuse(struct arrival *a)
+void front_refuse(int fd)
 {
+    char sink[READ_STEP];
     struct buf alert = BUF_MAX(16);
     tls_alert_unrecognized(&alert);
-    a->r->count.refused++;
-    err_ignore((int)send(a->fd, buf_slice(&alert).p, alert.len,
-                         MSG_NOSIGNAL)); /* 7 bytes into an empty buffer */
+    err_ignore((int)send(fd, buf_slice(&alert).p, alert.len, MSG_NOSIGNAL)); /* 7 bytes: they fit */
+    err_ignore(shutdown(fd, SHUT_WR));
+    err_ignore((int)recv(fd, sink, sizeof sink, 0)); /* closing with input unread would be RST, and
+                                                        the alert would be lost */
+    close(fd);
     buf_deinit(&alert);
-    close_silently(a);
 }
+
+static void refuse(struct arrival *a)
+{
+    a->r->count.refused++;
+    front_refuse(release(a));
+}
+
+/* ---- ClientHellos ---- */
 
 static void hand_over(struct arrival *a, const struct hello *h)
 {
@@ -91,24 +132,24 @@ static void hand_over(struct arrival *a, const struct hello *h)
     struct slice in = buf_slice(&a->in);
     if (strcmp(h->name, r->cfg.host) == 0) {
         if (a->public_port == 443) {
-            session_arrive(r, release(a), in);
+            rsession_arrive(r, release(a), in);
         } else {
             refuse(a);
         }
     } else if (a->public_port == 443 && (pass = routes_passthrough(&r->routes, h->name))) {
         pipe_arrive(r, release(a), &a->peer, pass, in);
     } else if ((route = routes_find(&r->routes, h->name, a->public_port)) &&
-               routes_fresh(&r->routes) && !r->draining && session_find(r, route->node)) {
+               routes_fresh(&r->routes) && rsession_find(r, route->node)) {
         visitor_arrive(r, release(a), &a->peer, a->public_port, route, in, h);
     } else {
         refuse(a);
     }
 }
 
-static void judge(struct arrival *a)
+static void judge(struct arrival *a, struct slice more)
 {
     struct hello h;
-    switch (hello_parse(buf_slice(&a->in), &h)) {
+    switch (hello_feed(&a->reader, more, &h)) {
     case HELLO_OK:
         hand_over(a, &h);
         break;
@@ -135,7 +176,8 @@ static void on_readable(void *arg, uint32_t events)
             close_silently(a);
             return;
         }
-        ssize_t n = recv(a->fd, buf_tail(&a->in), READ_STEP, 0);
+        char *at = buf_tail(&a->in);
+        ssize_t n = recv(a->fd, at, READ_STEP, 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
@@ -144,7 +186,7 @@ static void on_readable(void *arg, uint32_t events)
             return;
         }
         buf_commit(&a->in, (size_t)n);
-        judge(a);
+        judge(a, slice_of(at, (size_t)n));
     }
 }
 
@@ -155,20 +197,11 @@ static void on_deadline(void *arg)
     close_silently(a);
 }
 
-static unsigned waiting_from(struct relay *r, const struct addr *peer)
-{
-    unsigned n = 0;
-    LIST_FOREACH (l, &r->arrivals) {
-        n += addr_same_ip(&LIST_ENTRY(l, struct arrival, link)->peer, peer);
-    }
-    return n;
-}
-
 static void welcome(struct door *d, int fd, const struct addr *peer)
 {
     struct relay *r = d->r;
     if (r->open_count >= (unsigned)r->cfg.max_visitors ||
-        waiting_from(r, peer) >= PRE_HELLO_PER_IP) {
+        per_ip_count(r->front, peer) >= PRE_HELLO_PER_IP) {
         r->count.refused++;
         close(fd);
         return;
@@ -177,7 +210,9 @@ static void welcome(struct door *d, int fd, const struct addr *peer)
     *a = (struct arrival){
         .r = r, .fd = fd, .peer = *peer, .public_port = d->public_port, .watch = WATCH_INIT};
     buf_init(&a->in, HELLO_WIRE_MAX + READ_STEP);
-    list_push_back(&r->arrivals, &a->link);
+    hello_init(&a->reader);
+    list_push_back(&r->front->arrivals, &a->link);
+    per_ip_add(r->front, peer, 1);
     r->open_count++;
     sock_nodelay(fd);
     if (watch_add(r->lp, &a->watch, fd, on_readable, a) < 0) {
@@ -190,18 +225,21 @@ static void welcome(struct door *d, int fd, const struct addr *peer)
 
 /* ---- accepting ---- */
 
-/* No descriptor is left: with the spare one, take the client off the queue and turn it away. */
-static void turn_away(struct relay *r, int listen_fd)
+/* No descriptor is left: with the spare one, take clients off the queue and turn them away. */
+static void turn_away(struct front_state *f, int listen_fd)
 {
-    if (r->reserve_fd >= 0) {
-        close(STEAL_FD(r->reserve_fd));
+    for (int i = 0; i < ACCEPT_BUDGET && f->reserve_fd >= 0; i++) {
+        close(STEAL_FD(f->reserve_fd));
         int fd = sock_accept(listen_fd, NULL);
         if (fd >= 0) {
             close(fd);
+            f->r->count.refused++;
         }
-        r->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        f->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fd < 0) {
+            return;
+        }
     }
-    r->count.refused++;
 }
 
 static void on_retry(void *arg)
@@ -222,7 +260,8 @@ static void on_accept(void *arg, uint32_t events)
             return;
         }
         if (fd < 0) {
-            turn_away(d->r, d->watch.fd);
+            log_warn("accept.failed", F_ERR(fd));
+            turn_away(d->r->front, d->watch.fd);
             d->paused = true;
             timer_set_in(d->r->lp, &d->retry, accept_pause, on_retry, d);
             return;
@@ -267,7 +306,10 @@ int front_start(struct relay *r, char *out_why, size_t why_size)
 {
     const struct conf_list *where = r->cfg.listen.count ? &r->cfg.listen : &r->cfg.addresses;
     r->front = mem_new(sizeof *r->front);
-    r->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    r->front->r = r;
+    r->front->per_ip = map_new();
+    list_init(&r->front->arrivals);
+    r->front->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     for (size_t i = 0; i < where->count; i++) {
         for (size_t p = 0; p < r->cfg.ports.count; p++) {
             int rc = open_door(r, where->items[i], r->cfg.ports.items[p].key,
@@ -282,20 +324,23 @@ int front_start(struct relay *r, char *out_why, size_t why_size)
 
 void front_stop(struct relay *r)
 {
-    for (size_t i = 0; r->front && i < r->front->count; i++) {
-        int fd = r->front->doors[i].watch.fd;
-        watch_del(&r->front->doors[i].watch);
-        timer_cancel(&r->front->doors[i].retry);
-        if (fd >= 0) {
-            close(fd);
-        }
+    struct front_state *f = r->front;
+    if (!f) {
+        return;
     }
-    LIST_FOREACH (l, &r->arrivals) {
+    for (size_t i = 0; i < f->count; i++) {
+        int fd = f->doors[i].watch.fd;
+        watch_del(&f->doors[i].watch);
+        timer_cancel(&f->doors[i].retry);
+        close(fd);
+    }
+    LIST_FOREACH (l, &f->arrivals) {
         close_silently(LIST_ENTRY(l, struct arrival, link));
     }
-    if (r->reserve_fd >= 0) {
-        close(STEAL_FD(r->reserve_fd));
+    if (f->reserve_fd >= 0) {
+        close(STEAL_FD(f->reserve_fd));
     }
-    mem_free(r->front);
+    map_free(f->per_ip);
+    mem_free(f);
     r->front = NULL;
 }

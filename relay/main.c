@@ -3,7 +3,6 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -11,21 +10,24 @@
 #include "lib/io/service.h"
 #include "relay/relay.h"
 
-enum { EXIT_USAGE = 64, EXIT_CONFIG = 78, EXIT_UNAVAILABLE = 69 };
+enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78, WHY_SIZE = 400 };
+
+static const char usage[] =
+    "funnel-relay: takes visitors by SNI and carries them to nodes; it cannot decrypt\n"
+    "\n"
+    "  funnel-relay enroll --config FILE --key file:PATH [--control URL]\n"
+    "                                      make a key, register with control\n"
+    "  funnel-relay run    --config FILE   serve\n"
+    "  funnel-relay check  --config FILE   print the effective configuration\n";
+
+struct args {
+    const char *command, *config, *key, *control;
+};
 
 static void on_err(enum err_kind kind, int code, const char *file, int line, const char *func)
 {
     log_err_sink((int)kind, code, file, line, func);
 }
-
-static const int64_t drain_time = SECONDS(10);
-
-static const char usage[] =
-    "funnel-relay: takes visitors by SNI and carries them to nodes; it cannot decrypt\n"
-    "\n"
-    "  funnel-relay enroll --config FILE --key file:PATH   make a key, register with control\n"
-    "  funnel-relay run    --config FILE                   serve\n"
-    "  funnel-relay check  --config FILE                   print the effective configuration\n";
 
 static int complain(int code, const char *what, const char *why, const char *fix)
 {
@@ -33,112 +35,63 @@ static int complain(int code, const char *what, const char *why, const char *fix
     return code;
 }
 
-static bool load_config(const char *path, struct relay_config *cfg)
+/* --control stands above the file, so that one file serves many relays. */
+static const char *override_control(struct relay_config *cfg, const char *url)
+{
+    for (size_t i = 0; url && i < relay_option_count; i++) {
+        if (slice_eq(slice_str(relay_options[i].key), S("control"))) {
+            return conf_set_text(&relay_options[i], cfg, slice_str(url));
+        }
+    }
+    return NULL;
+}
+
+static bool load_config(const struct args *a, struct relay_config *cfg)
 {
     struct conf_diag d;
     char where[600];
-    if (conf_load(path, relay_options, relay_option_count, cfg, &d) == 0) {
-        return true;
+    if (conf_load(a->config, relay_options, relay_option_count, cfg, &d)) {
+        snprintf(where, sizeof where, "%s:%d:%d: %s", a->config, d.line, d.column, d.text);
+        complain(EXIT_CONFIG, "the configuration is not usable", where,
+                 "mend that line and start again");
+        return false;
     }
-    snprintf(where, sizeof where, "%s:%d:%d: %s", path, d.line, d.column, d.text);
-    complain(EXIT_CONFIG, "the configuration is not usable", where,
-             "mend that line and start again");
-    return false;
-}
-
-static int open_relay(struct relay *r, char *why, size_t size)
-{
-    static const char *const alpn[] = {TUNNEL_ALPN_SESSION, TUNNEL_ALPN_LEG, NULL};
-    char host[TEXT_NAME_SIZE];
-    if (!text_name(slice_str(r->cfg.host), TEXT_NAME_HOST, host)) {
-        snprintf(why, size, "\"%s\" is not a host name", r->cfg.host);
-        return -EINVAL;
+    const char *wrong = override_control(cfg, a->control);
+    if (wrong) {
+        complain(EXIT_USAGE, "--control is not usable", wrong, "give it as https://HOST");
     }
-    int rc = state_open(&r->state, r->cfg.state_dir, host, why, size);
-    if (rc < 0) {
-        return rc;
-    }
-    struct tls_server_opts opts = {.cert_pem = buf_slice(&r->state.cert_pem),
-                                   .key_pem = buf_slice(&r->state.key_pem),
-                                   .alpn = alpn,
-                                   .alpn_required = true,
-                                   .min = TLS_MIN_13,
-                                   .verify = TLS_REQUEST_CLIENT,
-                                   .tickets = 2,
-                                   .ticket_key =
-                                       slice_of(r->state.ticket_key, sizeof r->state.ticket_key)};
-    rc = tls_server_ctx(&opts, why, size, &r->tls);
-    r->fetcher = fetcher_new(r->lp, *r->cfg.ca_file ? r->cfg.ca_file : NULL, "funnel-relay/0.1.0");
-    return rc;
-}
-
-static void init_relay(struct relay *r)
-{
-    r->lp = loop_new();
-    r->sessions = map_new();
-    r->reserve_fd = -1;
-    list_init(&r->arrivals);
-    list_init(&r->session_list);
-    list_init(&r->leg_list);
-    list_init(&r->visitors);
-    list_init(&r->pipes);
-    routes_init(&r->routes);
-    secret_random(&r->next_connection, sizeof r->next_connection);
-    r->next_connection >>= 16; /* unique over restarts, with room to count */
-}
-
-static struct timer drain_timer;
-
-static void on_drained(void *arg)
-{
-    struct relay *r = arg;
-    loop_stop(r->lp);
+    return !wrong;
 }
 
 static void on_signal(void *arg, int signo)
 {
-    struct relay *r = arg;
-    if (signo == SIGHUP) {
-        return;
+    if (signo != SIGHUP) { /* nothing to reload yet, and no reason to die */
+        relay_drain(arg);
     }
-    if (r->draining || list_empty(&r->visitors)) {
-        loop_stop(r->lp);
-        return;
-    }
-    r->draining = true;
-    service_notify("STOPPING=1");
-    session_drain_all(r);
-    log_info("draining");
-    timer_set_in(r->lp, &drain_timer, drain_time, on_drained, r);
 }
 
 static int run(struct relay *r)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
-    char why[300];
+    char why[WHY_SIZE] = "signals cannot be handled";
     if (!r->state.token.len) {
         return complain(EXIT_CONFIG, "this relay is not enrolled",
                         "there is no token in the state directory",
                         "run: funnel-relay enroll --config FILE --key file:PATH");
     }
-    state_load_routes(&r->state, &r->routes);
     if (loop_signals(r->lp, signals, ARRAY_LEN(signals), on_signal, r) < 0 ||
-        front_start(r, why, sizeof why) < 0) {
+        relay_start(r, why, sizeof why) < 0) {
         return complain(EXIT_UNAVAILABLE, "cannot start", why,
                         "free the port or change \"listen\" and \"ports\"");
     }
-    channel_start(r);
     service_notify("READY=1");
-    int rc = loop_run(r->lp);
-    channel_stop(r);
-    front_stop(r);
-    return rc < 0 ? EXIT_UNAVAILABLE : 0;
+    return loop_run(r->lp) < 0 ? EXIT_UNAVAILABLE : 0;
 }
 
 static int enroll(struct relay *r, const char *key_ref)
 {
     struct buf key;
-    char why[400] = "";
+    char why[WHY_SIZE] = "";
     if (!key_ref || secret_read_ref(slice_str(key_ref), &key)) {
         return complain(EXIT_USAGE, "no relay key", "--key must name a file: file:PATH",
                         "funnel-control key create relay");
@@ -153,7 +106,7 @@ static int enroll(struct relay *r, const char *key_ref)
     return 0;
 }
 
-static int print_config(const struct relay_config *cfg)
+static int check(const struct relay_config *cfg)
 {
     struct buf out = BUF_MAX(MIB);
     conf_print(relay_options, relay_option_count, cfg, &out);
@@ -162,45 +115,60 @@ static int print_config(const struct relay_config *cfg)
     return 0;
 }
 
-static int act(struct relay *r, const char *command, const char *key_ref)
+static int act(struct relay *r, const struct args *a)
 {
-    char why[300];
-    if (strcmp(command, "check") == 0) {
-        return print_config(&r->cfg);
+    char why[WHY_SIZE];
+    if (strcmp(a->command, "check") == 0) {
+        return check(&r->cfg);
     }
-    if (open_relay(r, why, sizeof why) < 0) {
+    int rc = relay_open(r, why, sizeof why);
+    if (rc < 0) {
         return complain(EXIT_CONFIG, "cannot start", why,
                         "look at the configuration and the state directory");
     }
-    return strcmp(command, "enroll") == 0 ? enroll(r, key_ref) : run(r);
+    rc = strcmp(a->command, "enroll") == 0 ? enroll(r, a->key) : run(r);
+    relay_close(r);
+    return rc;
+}
+
+static bool read_args(int argc, char **argv, struct args *a)
+{
+    static const struct option options[] = {
+        {"config",  required_argument, NULL, 'c'},
+        {"key",     required_argument, NULL, 'k'},
+        {"control", required_argument, NULL, 'u'},
+        {NULL,      0,                 NULL, 0  }
+    };
+    int c;
+    a->command = argc > 1 ? argv[1] : "";
+    optind = 2;
+    while (argc > 1 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        a->config = c == 'c' ? optarg : a->config;
+        a->key = c == 'k' ? optarg : a->key;
+        a->control = c == 'u' ? optarg : a->control;
+        if (c == '?') {
+            return false;
+        }
+    }
+    return a->config && (!strcmp(a->command, "run") || !strcmp(a->command, "enroll") ||
+                         !strcmp(a->command, "check"));
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"key",    required_argument, NULL, 'k'},
-        {NULL,     0,                 NULL, 0  }
-    };
-    static struct relay relay; /* lives as long as the process */
-    const char *config = NULL, *key = NULL, *command = argc > 1 ? argv[1] : "";
-    int c;
-    optind = 2;
-    while (argc > 1 && (c = getopt_long(argc, argv, "c:k:", options, NULL)) != -1) {
-        config = c == 'c' ? optarg : config;
-        key = c == 'k' ? optarg : key;
-    }
-    if (!config ||
-        (strcmp(command, "run") && strcmp(command, "enroll") && strcmp(command, "check"))) {
+    struct relay relay = {.lp = NULL};
+    struct args args = {.command = NULL};
+    if (!read_args(argc, argv, &args)) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
-    if (!load_config(config, &relay.cfg)) {
+    if (!load_config(&args, &relay.cfg)) {
         return EXIT_CONFIG;
     }
     signal(SIGPIPE, SIG_IGN);
     log_setup("funnel-relay", (enum log_level)relay.cfg.log_level, relay.cfg.log_json);
     err_set_sink(on_err);
-    init_relay(&relay);
-    return act(&relay, command, key);
+    int rc = act(&relay, &args);
+    conf_free(relay_options, relay_option_count, &relay.cfg);
+    return rc;
 }

@@ -1,11 +1,14 @@
 /* Passthrough: a name that belongs to a neighbour (control, on a host with one address) goes on
  * untouched, behind a PROXY v2 header with the client's address. */
+#include <errno.h>
 #include <unistd.h>
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/wire.h"
 #include "relay/relay.h"
+
+enum { KEEP_IDLE_S = 60, KEEP_INTERVAL_S = 15, KEEP_COUNT = 4 };
 
 struct pipe {
     struct list link;
@@ -112,7 +115,7 @@ static const struct stream_ops target_ops = {.on_data = target_data,
                                              .on_close = target_close};
 
 /* PROXY v2, TCP over IPv4 or IPv6 (proxy-protocol.txt section 2.2). */
-static void put_header(struct buf *b, const struct addr *from, const struct addr *to)
+void pipe_header(struct buf *b, const struct addr *from, const struct addr *to)
 {
     uint8_t source[16], dest[16];
     addr_to_bytes(from, source);
@@ -142,16 +145,18 @@ void pipe_arrive(struct relay *r,
         close(fd);
         return;
     }
+    sock_nodelay(out);
+    sock_keepalive(fd, KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_COUNT);
     struct pipe *p = mem_new(sizeof *p);
     p->r = r;
     list_push_back(&r->pipes, &p->link);
     r->open_count++;
-    put_header(&head, peer, &local);
+    pipe_header(&head, peer, &local);
     buf_add(&head, received);
     p->target = stream_new(r->lp, out, NULL, S(""), &target_ops, NULL, p);
     p->client = stream_new(r->lp, fd, NULL, S(""), &client_ops, NULL, p);
     if (!buf_ok(&head) || stream_write(p->target, buf_slice(&head))) {
-        stream_close(p->target, -1);
+        stream_close(p->target, -EIO);
     }
     buf_deinit(&head);
 }

@@ -13,6 +13,7 @@
 #include "lib/io/tls.h"
 #include "tunnel/clienthello.h"
 #include "tunnel/leg.h"
+#include "tunnel/session.h"
 
 #define RELAY_ID_SIZE   40
 #define RELAY_KEYS_MAX  4
@@ -96,11 +97,14 @@ int state_open(struct relay_state *s,
 void state_close(struct relay_state *s);
 int state_save_token(struct relay_state *s, struct slice token) MUST_CHECK;
 int state_save_routes(struct relay_state *s, const struct routes *r) MUST_CHECK;
+/* Only when control was last heard: small, so that it can be written while nothing else changes. */
+int state_save_heard(struct relay_state *s, struct wall heard) MUST_CHECK;
 void state_load_routes(struct relay_state *s, struct routes *r);
 
-/* ---- the relay ---- */
+/* ---- the relay (relay.c) ---- */
 struct relay;
 struct rsession;
+struct rleg;
 struct visitor;
 
 struct relay_counters {
@@ -114,34 +118,79 @@ struct relay {
     struct routes routes;
     struct tls_ctx *tls;
     struct fetcher *fetcher;
-    struct map *sessions; /* by node id: struct rsession */
-    struct list arrivals, session_list, leg_list, visitors, pipes;
+    struct map *sessions;       /* by node id: struct rsession, alive */
+    struct map *sessions_by_id; /* the same by session id */
+    struct list session_list, leg_list, visitors, waiting, pipes;
     unsigned open_count; /* sockets of all kinds */
     struct relay_counters count;
     uint64_t next_connection;
-    int reserve_fd; /* given up for a moment when descriptors run out, so that accept can go on
-                       refusing */
     bool draining;
+    struct timer drain_timer;
     struct front_state *front;
     struct channel *channel;
 };
 
+/* cfg is filled. 0 or -errno with a sentence. */
+int relay_open(struct relay *r, char *out_why, size_t why_size) MUST_CHECK;
+void relay_close(struct relay *r);
+int relay_start(struct relay *r, char *out_why, size_t why_size) MUST_CHECK; /* doors, control */
+/* Lets visitors end; the loop stops with the last of them, or after 10 s. */
+void relay_drain(struct relay *r);
+void relay_visitor_ended(struct relay *r);
+
 /* front.c: listeners and ClientHellos */
 int front_start(struct relay *r, char *out_why, size_t why_size) MUST_CHECK;
-void front_stop(struct relay *r);
+void front_stop(struct relay *r); /* idempotent */
+void front_refuse(int fd);        /* takes fd: unrecognized_name, then the end */
 
-/* session.c: agents */
-void session_arrive(struct relay *r, int fd, struct slice early);
-struct rsession *session_find(struct relay *r, const char *node);
-void session_need_leg(struct rsession *s);
-void session_closed_report(struct rsession *s, const struct frame_closed *f);
-void session_each(struct relay *r,
-                  void (*fn)(void *arg, const char *node, struct wall since),
-                  void *arg);
-void session_drain_all(struct relay *r);
+/* session.c: agents' connections, and their sessions */
+struct rsession {
+    struct list link; /* relay.session_list */
+    struct relay *r;
+    struct stream *stream; /* NULL once it is gone */
+    struct session proto;
+    char node[RELAY_ID_SIZE]; /* "" until the token was good */
+    uint8_t id[TUNNEL_SESSION_ID];
+    struct wall since;
+    struct list parked; /* struct rleg */
+    unsigned parked_count;
+    struct number_window numbers;
+    struct timer timer;
+    struct retire retire;
+};
+
+void rsession_arrive(struct relay *r, int fd, struct slice early);
+struct rsession *rsession_find(struct relay *r, const char *node);
+struct rsession *rsession_by_id(struct relay *r, struct slice id);
+void rsession_need_leg(struct rsession *s);
+void rsession_closed(struct rsession *s, const struct frame_closed *f);
+void rsession_each(struct relay *r,
+                   void (*fn)(void *arg, const char *node, struct wall since),
+                   void *arg);
+void rsession_drain_all(struct relay *r, uint32_t seconds);
+
+/* leg.c: legs until a visitor takes them */
+struct rleg {
+    struct list link;   /* relay.leg_list */
+    struct list parked; /* rsession.parked */
+    struct relay *r;
+    struct stream *stream; /* NULL once it is gone */
+    struct leg leg;
+    struct visitor *visitor; /* NULL while parked */
+    uint8_t session_id[TUNNEL_SESSION_ID];
+    bool joined;
+    struct timer join;
+    struct retire retire;
+};
+
+/* NULL when the connection did not resume from a session that lives. */
+struct rleg *rleg_new(struct relay *r, struct stream *stream);
+size_t rleg_input(struct rleg *l, struct slice data);
+void rleg_gone(struct rleg *l);             /* its stream has closed */
+struct rleg *rleg_take(struct rsession *s); /* a parked one, or NULL */
+void rleg_drop_parked(struct rsession *s);
 
 /* visitor.c: visitors and the legs that carry them */
-struct rleg; /* a parked leg, handed over by session.c */
 void visitor_arrive(struct relay *r,
                     int fd,
                     const struct addr *peer,
@@ -149,25 +198,9 @@ void visitor_arrive(struct relay *r,
                     const struct route *route,
                     struct slice received,
                     const struct hello *h);
-/* A leg of the session of `node` is parked: a waiting visitor takes it (true), or it stays parked.
- */
+/* A leg of `node` is ready: a waiting visitor takes it (true), or it is to be parked. */
 bool visitor_offer_leg(struct relay *r, const char *node, struct rleg *leg);
 void visitor_close_unrouted(struct relay *r);
-
-/* legs, shared by session.c and visitor.c */
-struct rleg {
-    struct list link;   /* relay.leg_list */
-    struct list parked; /* rsession.parked */
-    struct relay *relay;
-    struct stream *stream;
-    struct leg leg;
-    struct visitor *visitor; /* NULL while parked */
-    char node[RELAY_ID_SIZE];
-    uint8_t session_id[TUNNEL_SESSION_ID];
-    bool joined, shut;
-    struct retire retire;
-};
-struct rleg *session_take_leg(struct rsession *s); /* a parked one, or NULL */
 extern const struct leg_ops visitor_leg_ops;
 void visitor_leg_gone(struct rleg *l);    /* its stream has closed */
 void visitor_leg_drained(struct rleg *l); /* there is room again */
@@ -178,6 +211,7 @@ void pipe_arrive(struct relay *r,
                  const struct addr *peer,
                  const struct passthrough *p,
                  struct slice received);
+void pipe_header(struct buf *out, const struct addr *from, const struct addr *to);
 
 /* channel.c: control */
 void channel_start(struct relay *r);

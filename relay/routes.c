@@ -295,7 +295,8 @@ bool routes_check_token(const struct routes *r,
     struct token t;
     bool ok = token_split(text, &payload, signature, &t);
     const struct relay_key *key = ok ? find_key(r, t.key_id) : NULL;
-    ok = key && crypto_ed25519_verify(key->public_key, buf_slice(&payload), signature) &&
+    ok = key && t.node.n &&
+         crypto_ed25519_verify(key->public_key, buf_slice(&payload), signature) &&
          token_in_time(&t, wall_now()) && slice_eq(t.relay, slice_str(r->relay_id)) &&
          secret_eq(slice_of(t.transport, 32), slice_of(spki, 32)) &&
          slice_copy(t.node, out_node, RELAY_ID_SIZE);

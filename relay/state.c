@@ -9,7 +9,7 @@
 #include "lib/base/secret.h"
 #include "relay/relay.h"
 
-enum { PEM_MAX = 16 * 1024, ROUTES_FILE_MAX = 64 * 1024 * 1024, PATH_SIZE = 512 };
+enum { PEM_MAX = 16 * 1024, ROUTES_FILE_MAX = 64 * 1024 * 1024, PATH_SIZE = 512, HEARD_MAX = 32 };
 
 static void path_of(const struct relay_state *s, const char *file, char out[PATH_SIZE])
 {
@@ -123,12 +123,35 @@ int state_save_routes(struct relay_state *s, const struct routes *r)
     return rc;
 }
 
+int state_save_heard(struct relay_state *s, struct wall heard)
+{
+    struct buf text = BUF_MAX(HEARD_MAX);
+    buf_addf(&text, "%lld\n", (long long)heard.s);
+    int rc = write_file(s, "heard", buf_slice(&text));
+    buf_deinit(&text);
+    return rc < 0 ? err_trace(rc) : 0;
+}
+
+/* The later of the two counts: routes.json is written when routes change, this one each minute. */
+static void load_heard(const struct relay_state *s, struct routes *r)
+{
+    struct buf text = BUF_MAX(HEARD_MAX);
+    uint64_t seconds;
+    if (read_file(s, "heard", &text) == 0 &&
+        slice_u64(slice_trim(buf_slice(&text)), INT64_MAX, &seconds) &&
+        (int64_t)seconds > r->heard.s) {
+        r->heard.s = (int64_t)seconds;
+    }
+    buf_deinit(&text);
+}
+
 void state_load_routes(struct relay_state *s, struct routes *r)
 {
     struct buf text = BUF_MAX(ROUTES_FILE_MAX);
     char why[200];
     int rc = read_file(s, "routes.json", &text);
     if (rc == 0 && routes_apply(r, buf_slice(&text), why, sizeof why) == 0) {
+        load_heard(s, r);
         log_info("routes.loaded", F_I64("version", r->version),
                  F_U64("routes", map_count(r->by_name)));
     } else if (rc != FILE_MISSING) {

@@ -11,12 +11,19 @@
 #include "lib/base/mem.h"
 #include "relay/relay.h"
 
-enum { ATTEMPTS = 3, USER_TIMEOUT_MS = 120000 };
+enum {
+    ATTEMPTS = 3,
+    KEEP_IDLE_S = 60,
+    KEEP_INTERVAL_S = 15,
+    KEEP_COUNT = 4,
+    USER_TIMEOUT_MS = 120000, /* as long as the keep-alives take to notice */
+};
 
 static const int64_t answer_wait = SECONDS(1), whole_wait = SECONDS(5);
 
 struct visitor {
-    struct list link;
+    struct list link;    /* relay.visitors */
+    struct list waiting; /* relay.waiting, while it has no leg */
     struct relay *r;
     int fd;                /* until the stream has it */
     struct stream *stream; /* from ACCEPT on */
@@ -44,7 +51,7 @@ static void free_visitor(void *arg)
 
 static void report(struct visitor *v, const struct rleg *l)
 {
-    struct rsession *s = session_find(v->r, v->node);
+    struct rsession *s = rsession_find(v->r, v->node);
     struct frame_closed f = {.connection = v->id,
                              .to_node = l ? l->leg.bytes_out : 0,
                              .to_visitor = l ? l->leg.bytes_in : 0,
@@ -52,7 +59,7 @@ static void report(struct visitor *v, const struct rleg *l)
     v->r->count.bytes_in += f.to_node;
     v->r->count.bytes_out += f.to_visitor;
     if (s) {
-        session_closed_report(s, &f);
+        rsession_closed(s, &f);
     }
 }
 
@@ -72,7 +79,8 @@ static void let_leg_go(struct visitor *v, bool reset)
     v->leg = NULL;
     l->visitor = NULL;
     if (l->stream) {
-        if (reset) {
+        if (reset || l->leg.state == LEG_OPENING) {
+            /* No room for the frame: then FIN without EOF says the same. */
             err_ignore(
                 leg_send_reset(&l->leg, v->reason ? (enum end_reason)v->reason : END_PEER_RESET));
         }
@@ -92,6 +100,7 @@ static void end(struct visitor *v, enum end_reason why, bool reset)
     timer_cancel(&v->answer);
     timer_cancel(&v->whole);
     list_unlink(&v->link);
+    list_unlink(&v->waiting);
     v->r->open_count--;
     report(v, v->leg);
     let_leg_go(v, reset);
@@ -104,18 +113,16 @@ static void end(struct visitor *v, enum end_reason why, bool reset)
     if (v->fd >= 0) {
         close(STEAL_FD(v->fd));
     }
+    relay_visitor_ended(v->r);
     maybe_free(v);
 }
 
 /* Before anything of the node was heard: say so in TLS. */
 static void turn_away(struct visitor *v, enum end_reason why)
 {
-    struct buf alert = BUF_MAX(16);
-    tls_alert_unrecognized(&alert);
     if (v->fd >= 0) {
-        err_ignore((int)send(v->fd, buf_slice(&alert).p, alert.len, MSG_NOSIGNAL));
+        front_refuse(STEAL_FD(v->fd));
     }
-    buf_deinit(&alert);
     v->r->count.refused++;
     end(v, why, false);
 }
@@ -154,6 +161,7 @@ static bool open_on(struct visitor *v, struct rleg *l)
     }
     l->visitor = v;
     v->leg = l;
+    list_unlink(&v->waiting);
     v->attempts++;
     timer_set_in(v->r->lp, &v->answer, answer_wait, on_answer_late, v);
     return true;
@@ -161,13 +169,13 @@ static bool open_on(struct visitor *v, struct rleg *l)
 
 static void try_leg(struct visitor *v)
 {
-    struct rsession *s = session_find(v->r, v->node);
+    struct rsession *s = rsession_find(v->r, v->node);
     struct rleg *l;
-    if (!s || v->attempts >= ATTEMPTS) {
+    if (v->attempts >= ATTEMPTS) {
         turn_away(v, END_TIME);
         return;
     }
-    while ((l = session_take_leg(s))) {
+    while (s && (l = rleg_take(s))) {
         if (open_on(v, l)) {
             return;
         }
@@ -175,14 +183,18 @@ static void try_leg(struct visitor *v)
             stream_close(l->stream, -EIO);
         }
     }
-    session_need_leg(s); /* it comes by visitor_offer_leg */
+    /* The next leg comes by visitor_offer_leg; perhaps from a session that the node begins anew. */
+    list_push_back(&v->r->waiting, &v->waiting);
+    if (s) {
+        rsession_need_leg(s);
+    }
 }
 
 bool visitor_offer_leg(struct relay *r, const char *node, struct rleg *leg)
 {
-    LIST_FOREACH (l, &r->visitors) {
-        struct visitor *v = LIST_ENTRY(l, struct visitor, link);
-        if (!v->leg && !v->stream && strcmp(v->node, node) == 0) {
+    LIST_FOREACH (l, &r->waiting) {
+        struct visitor *v = LIST_ENTRY(l, struct visitor, waiting);
+        if (strcmp(v->node, node) == 0) {
             return open_on(v, leg);
         }
     }
@@ -207,6 +219,7 @@ void visitor_arrive(struct relay *r,
     buf_add(&v->hello, slice_sub(received, 0, h->wire_len));
     buf_add(&v->extra, slice_skip(received, h->wire_len));
     list_push_back(&r->visitors, &v->link);
+    list_init(&v->waiting);
     r->open_count++;
     r->count.visitors++;
     timer_set_in(r->lp, &v->whole, whole_wait, on_whole_late, v);
@@ -277,9 +290,12 @@ static void leg_accepted(void *arg)
 {
     struct rleg *l = arg;
     struct visitor *v = l->visitor;
+    if (!v) {
+        return; /* it has left, and the leg is about to end */
+    }
     timer_cancel(&v->answer);
     timer_cancel(&v->whole);
-    sock_keepalive(v->fd, 60, 15, 4);
+    sock_keepalive(v->fd, KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_COUNT);
     sock_user_timeout(v->fd, USER_TIMEOUT_MS);
     v->stream =
         stream_new(v->r->lp, STEAL_FD(v->fd), NULL, buf_slice(&v->extra), &visitor_ops, NULL, v);
@@ -291,8 +307,10 @@ static void leg_refused(void *arg, uint8_t reason)
 {
     struct rleg *l = arg;
     struct visitor *v = l->visitor;
-    log_debug("visitor.refused", F_STR("node", v->node), F_U64("reason", reason));
-    turn_away(v, END_CLEAN);
+    if (v) {
+        log_debug("visitor.refused", F_STR("node", v->node), F_U64("reason", reason));
+        turn_away(v, END_CLEAN);
+    }
 }
 
 static bool leg_data(void *arg, struct slice data)
