@@ -42,7 +42,7 @@ struct stream {
     bool connected, open, reading, paused, want_drain;
     bool eof_seen, eof_told;     /* input */
     bool shut_wanted, shut_done; /* output */
-    bool finishing, closing;
+    bool finishing, closing, abandoned;
     char words[160];
 };
 
@@ -62,7 +62,9 @@ static void release(void *arg)
 static void tell_closed(void *arg)
 {
     struct stream *s = arg;
-    s->ops->on_close(s->arg, s->why);
+    if (!s->abandoned) {
+        s->ops->on_close(s->arg, s->why);
+    }
     loop_retire(s->lp, &s->retire, release, s);
 }
 
@@ -82,6 +84,12 @@ void stream_close(struct stream *s, int why)
     timer_cancel(&s->timer);
     deferred_cancel(&s->kick);
     loop_defer(s->lp, &s->closed, tell_closed, s);
+}
+
+void stream_abandon(struct stream *s)
+{
+    stream_close(s, 0);
+    s->abandoned = true;
 }
 
 static void fail(struct stream *s, int why)

@@ -1,0 +1,553 @@
+/*
+ * The local socket: one JSON object a line. Who may change things is decided
+ * by the kernel's word on who is at the other end. A foreground funnel lives
+ * as long as its connection, so that Ctrl-C and kill -9 end it alike.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/secret.h"
+
+enum { LINE_MAX = 64 * 1024, GROUPS_MAX = 64 };
+
+struct client {
+    struct list link;
+    struct agent *a;
+    struct stream *stream;
+    struct sock_cred cred;
+    struct ladder *ladder;
+    struct control_call *call;
+    int64_t id;
+    int port; /* of a foreground funnel that lives with us; 0: none */
+    bool busy, ended;
+    struct retire retire;
+};
+
+/* ---- answers ---- */
+
+static void send_json(struct client *c, const struct js *j)
+{
+    struct buf line = BUF_MAX(4 * LINE_MAX);
+    js_write(j, JS_COMPACT, &line);
+    buf_addc(&line, '\n');
+    if (c->stream && stream_write(c->stream, buf_slice(&line))) {
+        stream_close(c->stream, -EPIPE); /* a command that does not read its own answers */
+    }
+    buf_deinit(&line);
+}
+
+void client_event(struct client *c, struct js *take)
+{
+    js_set_int(take, "id", c->id);
+    send_json(c, take);
+    js_free(take);
+}
+
+void client_progress(struct client *c, const char *step, const char *state, const char *text)
+{
+    struct js *j = js_object();
+    js_set_cstr(j, "event", "progress");
+    js_set_cstr(j, "step", step);
+    js_set_cstr(j, "state", state);
+    js_set_cstr(j, "text", text);
+    client_event(c, j);
+}
+
+static void end_work(struct client *c)
+{
+    c->busy = false;
+    ladder_free(STEAL(c->ladder));
+}
+
+static void drop_port(struct client *c)
+{
+    struct serve_entry *e = c->port ? serve_find(c->a, c->port) : NULL;
+    c->port = 0;
+    if (e && e->used && e->owner == c) {
+        visitor_close_port(c->a, e->port);
+        *e = (struct serve_entry){.used = false};
+        control_put_funnels(c->a);
+        log_info("funnel.ended");
+    }
+}
+
+void client_fail(struct client *c,
+                 const char *code,
+                 int exit_code,
+                 const char *message,
+                 const char *why,
+                 const char *fix)
+{
+    struct js *j = js_object();
+    js_set_bool(j, "ok", false);
+    js_set_cstr(j, "code", code);
+    js_set_cstr(j, "message", message);
+    js_set_cstr(j, "why", why);
+    js_set_cstr(j, "fix", fix);
+    js_set_int(j, "exit", exit_code);
+    client_event(c, j);
+    drop_port(c);
+    c->ended = true;
+    if (c->stream) {
+        stream_finish(c->stream);
+    }
+}
+
+void client_ok(struct client *c, struct js *take_result, bool keep)
+{
+    struct js *j = js_object();
+    js_set_bool(j, "ok", true);
+    js_set(j, "result", take_result);
+    client_event(c, j);
+    if (!keep) {
+        c->ended = true;
+        if (c->stream) {
+            stream_finish(c->stream);
+        }
+    }
+}
+
+/* ---- who may ---- */
+
+static bool in_group(const struct sock_cred *cred, unsigned gid)
+{
+    struct passwd pw, *found = NULL;
+    char text[4096];
+    gid_t groups[GROUPS_MAX];
+    int count = GROUPS_MAX;
+    if (gid == (unsigned)-1) {
+        return false;
+    }
+    if (cred->gid == gid) {
+        return true;
+    }
+    if (getpwuid_r(cred->uid, &pw, text, sizeof text, &found) || !found ||
+        getgrouplist(pw.pw_name, pw.pw_gid, groups, &count) < 0) {
+        return false;
+    }
+    for (int i = 0; i < count; i++) {
+        if (groups[i] == gid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool may_change(const struct client *c)
+{
+    return c->cred.uid == 0 || c->cred.uid == getuid() || in_group(&c->cred, c->a->operator_gid);
+}
+
+static bool need_login(struct client *c)
+{
+    if (c->a->state.token.len && !c->a->state.down) {
+        return true;
+    }
+    client_fail(
+        c, "FNL-103", 69, "this node is not logged in",
+        c->a->state.down ? "it was switched off by funnel down" : "no control server knows it yet",
+        c->a->state.down ? "funnel up" : "funnel up --control https://… --auth-key file:PATH");
+    return false;
+}
+
+/* ---- operations ---- */
+
+static struct js *funnel_list(const struct agent *a)
+{
+    struct js *wanted = serve_wanted(a), *list = js_ref(js_get(wanted, "funnels"));
+    js_free(wanted);
+    for (size_t i = 0; i < js_len(list); i++) {
+        struct js *f = js_at(list, i);
+        int64_t port = js_get_int(f, "port", 443);
+        char url[400], suffix[16] = "";
+        const char *state = "waiting";
+        if (port != 443) {
+            snprintf(suffix, sizeof suffix, ":%d", (int)port);
+        }
+        snprintf(url, sizeof url, "https://%.253s%s/", a->state.name, suffix);
+        for (size_t k = 0; k < js_len(a->view.funnels); k++) {
+            const struct js *told = js_at(a->view.funnels, k);
+            if (js_get_int(told, "port", 0) == port) {
+                struct slice s = js_get_str(told, "state");
+                state = slice_eq(s, S("open"))      ? "open"
+                        : slice_eq(s, S("blocked")) ? "blocked"
+                                                    : "waiting";
+            }
+        }
+        js_set_cstr(f, "url", url);
+        js_set_cstr(f, "state", state);
+    }
+    return list;
+}
+
+static void op_status(struct client *c, const struct js *rq)
+{
+    struct agent *a = c->a;
+    struct js *j = js_object(), *self = js_object(), *control = js_object(), *cert = js_object();
+    (void)rq;
+    js_set_cstr(j, "schema", "funnel.status/1");
+    js_set_cstr(j, "version", AGENT_VERSION);
+    js_set_bool(j, "loggedIn", a->state.token.len > 0);
+    js_set_bool(j, "down", a->state.down);
+    js_set_cstr(self, "nodeId", a->state.node_id);
+    js_set_cstr(self, "name", a->state.name);
+    js_set_cstr(self, "user", a->state.user);
+    js_set_cstr(self, "tailnet", a->state.tailnet);
+    js_set_cstr(self, "ipv4", a->state.ipv4);
+    js_set_cstr(self, "ipv6", a->state.ipv6);
+    js_set_bool(self, "funnel", a->view.funnel && a->view.https);
+    js_set(j, "self", self);
+    js_set_cstr(control, "origin", a->state.control);
+    js_set_bool(control, "connected", a->view.connected);
+    js_set(j, "control", control);
+    js_set_cstr(cert, "state",
+                cert_ready(a)           ? "issued"
+                : a->view.cert_state[0] ? a->view.cert_state
+                                        : "none");
+    js_set_cstr(cert, "notAfter", a->view.cert_not_after);
+    js_set_cstr(cert, "issuer", a->view.cert_issuer);
+    js_set_cstr(cert, "error", a->view.cert_error);
+    js_set(j, "certificate", cert);
+    js_set(j, "funnels", funnel_list(a));
+    js_set(j, "peers", uplink_peers(a));
+    client_ok(c, j, false);
+}
+
+static void on_registered(void *arg, int err, long status, const char *why, const struct js *j)
+{
+    struct client *c = arg;
+    struct agent *a = c->a;
+    char words[600];
+    c->call = NULL;
+    if (err || status != 200) {
+        struct slice message = js_get_str(j, "message"), fix = js_get_str(j, "fix");
+        char fix_text[300];
+        snprintf(words, sizeof words, "%s" SLICE_FMT, err ? why : "", SLICE_ARG(message));
+        snprintf(fix_text, sizeof fix_text, SLICE_FMT, (int)(fix.n < 250 ? fix.n : 250),
+                 fix.p ? fix.p : "");
+        client_fail(c, "FNL-104", err ? 69 : 77, "control did not take this node", words,
+                    fix.n ? fix_text : "check the URL, the CA file and the network");
+        return;
+    }
+    struct agent_state *s = &a->state;
+    buf_clear(&s->token);
+    buf_add(&s->token, js_get_str(j, "nodeToken"));
+    bool ok = slice_copy(js_get_str(j, "nodeId"), s->node_id, sizeof s->node_id) &&
+              slice_copy(js_get_str(j, "name"), s->name, sizeof s->name) &&
+              slice_copy(js_get_str(j, "user"), s->user, sizeof s->user) &&
+              slice_copy(js_get_str(j, "tailnet"), s->tailnet, sizeof s->tailnet) &&
+              slice_copy(js_get_str(j, "ipv4"), s->ipv4, sizeof s->ipv4) &&
+              slice_copy(js_get_str(j, "ipv6"), s->ipv6, sizeof s->ipv6) && s->token.len;
+    s->down = false;
+    if (!ok || state_save(s) < 0) {
+        client_fail(c, "FNL-105", 1, "the registration could not be kept",
+                    "the state directory cannot be written", "look at its space and permissions");
+        return;
+    }
+    log_info("registered", F_STR("name", s->name));
+    control_stop(a);
+    control_start(a);
+    struct js *out = js_object();
+    js_set_cstr(out, "name", s->name);
+    js_set_cstr(out, "user", s->user);
+    js_set_cstr(out, "ipv4", s->ipv4);
+    client_ok(c, out, false);
+}
+
+static void op_up(struct client *c, const struct js *rq)
+{
+    struct agent *a = c->a;
+    struct slice key = js_get_str(rq, "authKey"), url = js_get_str(rq, "control"),
+                 host = js_get_str(rq, "hostname");
+    char hostname[200] = "node";
+    if (!key.n && a->state.token.len) {
+        a->state.down = false;
+        err_ignore(state_save(&a->state)); /* worst case: down again after a restart */
+        control_start(a);
+        struct js *out = js_object();
+        js_set_cstr(out, "name", a->state.name);
+        client_ok(c, out, false);
+        return;
+    }
+    if (!key.n || (!url.n && !a->state.control[0])) {
+        client_fail(c, "FNL-106", 2, "an auth key and a control server are needed",
+                    "this node has none yet", "funnel up --control https://… --auth-key file:PATH");
+        return;
+    }
+    while (url.n && url.p[url.n - 1] == '/') {
+        url.n--;
+    }
+    if (url.n && (!slice_starts(url, S("https://")) ||
+                  !slice_copy(url, a->state.control, sizeof a->state.control))) {
+        client_fail(c, "FNL-107", 2, "the control server's URL is not usable",
+                    "it must begin with https://", "--control https://control.example.net");
+        return;
+    }
+    if (!host.n || !slice_copy(host, hostname, sizeof hostname)) {
+        err_ignore(gethostname(hostname, sizeof hostname - 1)); /* "node" then */
+    }
+    c->call = control_register(a, a->state.control, key, hostname, on_registered, c);
+}
+
+static bool port_free(struct client *c, const struct serve_entry *e, int port)
+{
+    char why[200];
+    if (!e->used || !e->owner) {
+        return true; /* a background entry is replaced, as upstream does */
+    }
+    snprintf(why, sizeof why, "port %d is served by another command to %.150s", port, e->target);
+    client_fail(c, "FNL-108", 1, "this port is in use", why,
+                "end that command, or choose --https=8443 or --https=10000");
+    return false;
+}
+
+static void op_serve(struct client *c, const struct js *rq)
+{
+    struct agent *a = c->a;
+    struct serve_entry e, *at;
+    int port = (int)js_get_int(rq, "port", 443);
+    bool background = js_get_bool(rq, "background", false);
+    const char *bad = serve_parse(js_get_str(rq, "target"), &e);
+    at = serve_find(a, port);
+    if (bad || !at) {
+        client_fail(c, "FNL-109", 2, "this cannot be served",
+                    bad ? bad : "the public port must be 443, 8443 or 10000", "funnel 3000");
+        return;
+    }
+    if (!need_login(c) || !port_free(c, at, port)) {
+        return;
+    }
+    *at = e;
+    at->port = port;
+    at->background = background;
+    at->owner = background ? NULL : c;
+    c->port = background ? 0 : port;
+    if (serve_save(a) < 0) {
+        client_fail(c, "FNL-105", 1, "the configuration could not be kept",
+                    "the state directory cannot be written", "look at its space and permissions");
+        return;
+    }
+    control_put_funnels(a);
+    cert_check(a);
+    c->ladder = ladder_start(a, c, port, false, background);
+}
+
+static void op_enable(struct client *c, const struct js *rq)
+{
+    if (need_login(c)) {
+        c->ladder = ladder_start(c->a, c, (int)js_get_int(rq, "port", 443), true, false);
+    }
+}
+
+static void clear_entry(struct agent *a, struct serve_entry *e)
+{
+    if (!e->used) {
+        return;
+    }
+    visitor_close_port(a, e->port);
+    struct client *owner = e->owner;
+    *e = (struct serve_entry){.used = false};
+    if (owner) {
+        owner->port = 0;
+        client_fail(owner, "FNL-112", 0, "this funnel was switched off", "by another command",
+                    "run it again when you want it");
+    }
+}
+
+static void finish_change(struct client *c)
+{
+    int rc = serve_save(c->a);
+    control_put_funnels(c->a);
+    if (rc < 0) {
+        client_fail(c, "FNL-105", 1, "the change holds until the next restart only",
+                    "the state directory cannot be written", "look at its space and permissions");
+        return;
+    }
+    client_ok(c, js_object(), false);
+}
+
+static void op_off(struct client *c, const struct js *rq)
+{
+    struct serve_entry *e = serve_find(c->a, (int)js_get_int(rq, "port", 443));
+    if (!e || !e->used) {
+        client_fail(c, "FNL-113", 1, "nothing is served there", "this port has no funnel",
+                    "funnel status");
+        return;
+    }
+    clear_entry(c->a, e);
+    finish_change(c);
+}
+
+static void op_reset(struct client *c, const struct js *rq)
+{
+    (void)rq;
+    for (size_t i = 0; i < AGENT_FUNNELS; i++) {
+        clear_entry(c->a, &c->a->serve[i]);
+    }
+    finish_change(c);
+}
+
+static void op_down(struct client *c, const struct js *rq)
+{
+    struct agent *a = c->a;
+    (void)rq;
+    a->state.down = true;
+    if (state_save(&a->state) < 0) {
+        client_fail(c, "FNL-105", 1, "this holds until the next restart only",
+                    "the state directory cannot be written", "look at its space and permissions");
+        return;
+    }
+    control_stop(a);
+    uplink_stop_all(a);
+    client_ok(c, js_object(), false);
+}
+
+static const struct {
+    const char *name;
+    bool changes;
+    void (*fn)(struct client *c, const struct js *rq);
+} ops[] = {
+    {"status", false, op_status},
+    {"up",     true,  op_up    },
+    {"serve",  true,  op_serve },
+    {"enable", true,  op_enable},
+    {"off",    true,  op_off   },
+    {"reset",  true,  op_reset },
+    {"down",   true,  op_down  },
+};
+
+static void serve_line(struct client *c, struct slice line)
+{
+    char why[200];
+    AUTO(js_freep) struct js *j = js_parse(line, LINE_MAX, why, sizeof why);
+    struct slice op = js_get_str(j, "op");
+    c->id = js_get_int(j, "id", 0);
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        if (slice_eq(op, slice_str(ops[i].name))) {
+            if (ops[i].changes && !may_change(c)) {
+                client_fail(c, "FNL-102", 77, "you may not change this",
+                            "only root, the daemon's user and its operator group may",
+                            "sudo funnel …, or set \"operatorGroup\" in funneld's configuration");
+            } else {
+                c->busy = true;
+                ops[i].fn(c, j);
+            }
+            return;
+        }
+    }
+    client_fail(c, "FNL-114", 76, "funneld does not know this request",
+                "the command is newer than the daemon", "restart funneld after an upgrade");
+}
+
+/* ---- connections ---- */
+
+static size_t on_data(void *arg, struct slice data)
+{
+    struct client *c = arg;
+    ptrdiff_t lf = slice_find(data, '\n');
+    if (lf < 0) {
+        return 0;
+    }
+    if (!c->busy && !c->ended) {
+        serve_line(c, slice_of(data.p, (size_t)lf));
+    }
+    return (size_t)lf + 1;
+}
+
+static void free_client(void *arg)
+{
+    mem_free(arg);
+}
+
+static void on_close(void *arg, int why)
+{
+    struct client *c = arg;
+    (void)why;
+    c->stream = NULL;
+    c->ended = true;
+    control_call_cancel(c->call);
+    drop_port(c);
+    end_work(c);
+    list_unlink(&c->link);
+    loop_retire(c->a->lp, &c->retire, free_client, c);
+}
+
+static const struct stream_ops client_ops = {.on_data = on_data, .on_close = on_close};
+
+static void on_accept(void *arg, uint32_t events)
+{
+    struct agent *a = arg;
+    int fd;
+    (void)events;
+    while ((fd = sock_accept(a->ipc.fd, NULL)) >= 0) {
+        struct client *c = mem_new(sizeof *c);
+        c->a = a;
+        if (!sock_peer_cred(fd, &c->cred)) {
+            close(fd);
+            mem_free(c);
+            continue;
+        }
+        list_push_back(&a->clients, &c->link);
+        c->stream = stream_new(a->lp, fd, NULL, S(""), &client_ops,
+                               &(struct stream_opts){.in_max = LINE_MAX}, c);
+    }
+}
+
+void ipc_view_changed(struct agent *a)
+{
+    LIST_FOREACH (l, &a->clients) {
+        struct client *c = LIST_ENTRY(l, struct client, link);
+        if (c->ladder && !c->ended) {
+            ladder_view_changed(c->ladder);
+        }
+    }
+}
+
+static unsigned find_group(const char *name)
+{
+    struct group gr, *found = NULL;
+    char text[4096];
+    if (!*name || getgrnam_r(name, &gr, text, sizeof text, &found) || !found) {
+        return (unsigned)-1;
+    }
+    return found->gr_gid;
+}
+
+int ipc_start(struct agent *a, char *out_why, size_t why_size)
+{
+    a->operator_gid = find_group(a->cfg.operator_group);
+    int fd =
+        sock_listen_unix(a->cfg.socket, 0666); /* reading is for all; changing by credentials */
+    int rc = fd < 0 ? fd : watch_add(a->lp, &a->ipc, fd, on_accept, a);
+    if (rc < 0) {
+        const char *text = strerrordesc_np(-rc);
+        snprintf(out_why, why_size, "cannot listen on %s: %s", a->cfg.socket,
+                 text ? text : "error");
+        return err_trace(rc);
+    }
+    return 0;
+}
+
+void ipc_stop(struct agent *a)
+{
+    int fd = a->ipc.fd;
+    watch_del(&a->ipc);
+    if (fd >= 0) {
+        close(fd);
+        err_ignore(unlink(a->cfg.socket));
+    }
+    LIST_FOREACH (l, &a->clients) {
+        struct client *c = LIST_ENTRY(l, struct client, link);
+        if (c->stream) {
+            stream_close(c->stream, 0);
+        }
+    }
+}

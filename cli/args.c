@@ -1,0 +1,217 @@
+/* Arguments. Options may stand anywhere; the first word that is none is the command or the target.
+ */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char *const words[] = {"serve", "off",    "status", "reset",  "up",
+                                    "down",  "enable", "help",   "version"};
+
+enum {
+    OPT_HTTPS = 1,
+    OPT_BG,
+    OPT_JSON,
+    OPT_CONTROL,
+    OPT_AUTH_KEY,
+    OPT_HOSTNAME,
+    OPT_SOCKET,
+    OPT_QUIET,
+    OPT_HELP,
+    OPT_VERSION
+};
+
+static const struct option options[] = {
+    {"https",    required_argument, NULL, OPT_HTTPS   },
+    {"bg",       no_argument,       NULL, OPT_BG      },
+    {"json",     no_argument,       NULL, OPT_JSON    },
+    {"control",  required_argument, NULL, OPT_CONTROL },
+    {"auth-key", required_argument, NULL, OPT_AUTH_KEY},
+    {"hostname", required_argument, NULL, OPT_HOSTNAME},
+    {"socket",   required_argument, NULL, OPT_SOCKET  },
+    {"quiet",    no_argument,       NULL, OPT_QUIET   },
+    {"help",     no_argument,       NULL, OPT_HELP    },
+    {"version",  no_argument,       NULL, OPT_VERSION },
+    {NULL,       0,                 NULL, 0           },
+};
+
+static int refuse(const char *message, const char *why, const char *fix)
+{
+    render_error("FNL-100", message, why, fix);
+    return EXIT_USAGE;
+}
+
+static bool read_port(const char *text, int *out)
+{
+    uint64_t v;
+    if (!slice_u64(slice_str(text), 65535, &v) || (v != 443 && v != 8443 && v != 10000)) {
+        return false;
+    }
+    *out = (int)v;
+    return true;
+}
+
+static int take_option(struct cli_args *a, int c)
+{
+    switch (c) {
+    case OPT_HTTPS:
+        return read_port(optarg, &a->port) ? 0
+                                           : refuse("this port cannot be public", optarg,
+                                                    "--https=443, --https=8443 or --https=10000");
+    case OPT_BG:
+        a->background = true;
+        return 0;
+    case OPT_JSON:
+        a->json = true;
+        return 0;
+    case OPT_CONTROL:
+        a->control = optarg;
+        return 0;
+    case OPT_AUTH_KEY:
+        a->auth_key = optarg;
+        return 0;
+    case OPT_HOSTNAME:
+        a->hostname = optarg;
+        return 0;
+    case OPT_SOCKET:
+        a->socket = optarg;
+        return 0;
+    case OPT_QUIET:
+    case 'q':
+        a->quiet = true;
+        return 0;
+    case OPT_HELP:
+    case 'h':
+        a->command = CLI_HELP;
+        return 0;
+    case OPT_VERSION:
+        a->command = CLI_VERSION;
+        return 0;
+    default: /* foreign enum: getopt's '?' */
+        return -1;
+    }
+}
+
+static int unknown_option(char **argv)
+{
+    const char *names[ARRAY_LEN(options)], *given = optind > 0 ? argv[optind - 1] : "";
+    size_t count = 0;
+    for (; options[count].name; count++) {
+        names[count] = options[count].name;
+    }
+    while (*given == '-') {
+        given++;
+    }
+    const char *near = slice_nearest(slice_str(given), names, count);
+    char fix[80];
+    snprintf(fix, sizeof fix, near ? "did you mean --%s?" : "funnel --help", near ? near : "");
+    return refuse("unknown option or missing value", given, fix);
+}
+
+static bool looks_like_target(const char *w)
+{
+    return (*w >= '0' && *w <= '9') || strchr(w, ':') || strchr(w, '/') || strchr(w, '.');
+}
+
+static int take_words(struct cli_args *a, int count, char **w)
+{
+    if (a->command == CLI_HELP || a->command == CLI_VERSION) {
+        return 0;
+    }
+    if (!count) {
+        a->command = CLI_HELP;
+        return 0;
+    }
+    const char *last = w[count - 1];
+    if (strcmp(last, "off") == 0) { /* `funnel off`, `funnel --https=443 off`, `funnel 3000 off` */
+        a->command = CLI_OFF;
+        return 0;
+    }
+    for (size_t i = 1; i < ARRAY_LEN(words); i++) {
+        if (strcmp(w[0], words[i]) == 0) {
+            a->command = (enum cli_command)i;
+            a->topic = count > 1 ? w[1] : NULL;
+            return 0;
+        }
+    }
+    if (!looks_like_target(w[0])) {
+        const char *near = slice_nearest(slice_str(w[0]), words, ARRAY_LEN(words));
+        char fix[80];
+        snprintf(fix, sizeof fix,
+                 near ? "did you mean: funnel %s?" : "funnel 3000, or funnel --help",
+                 near ? near : "");
+        return refuse("unknown command", w[0], fix);
+    }
+    if (count > 1) {
+        return refuse("one target at a time", w[1], "funnel 3000");
+    }
+    a->command = CLI_SERVE;
+    a->target = w[0];
+    return 0;
+}
+
+int cli_parse(int argc, char **argv, struct cli_args *out)
+{
+    int c;
+    *out = (struct cli_args){.command = CLI_SERVE, .port = 443};
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
+        int rc = take_option(out, c);
+        if (rc) {
+            return rc < 0 ? unknown_option(argv) : rc;
+        }
+    }
+    return take_words(out, argc - optind, argv + optind);
+}
+
+void cli_usage(FILE *to)
+{
+    fputs(
+        "funnel: a local port on the whole internet, over HTTPS that ends on this machine\n"
+        "\n"
+        "  funnel 3000                      serve http://127.0.0.1:3000 until Ctrl+C\n"
+        "  funnel --bg 3000                 the same, until `funnel off`\n"
+        "  funnel --https=8443 3000         on another public port (443, 8443, 10000)\n"
+        "\n"
+        "  funnel up --control URL --auth-key file:PATH   join a tailnet\n"
+        "  funnel status [--json]           what is served, through which relays\n"
+        "  funnel [--https=PORT] off        stop one    funnel reset   stop all\n"
+        "  funnel enable                    ask for the right to use Funnel\n"
+        "  funnel down                      disconnect; `funnel up` comes back\n"
+        "  funnel help [CODE]               this, or what an error code means\n"
+        "\n"
+        "Options: --socket PATH (or FUNNEL_SOCKET), --hostname NAME, --quiet, --json, --version\n",
+        to);
+}
+
+static const struct {
+    const char *code, *text;
+} topics[] = {
+    {"FNL-100", "The command line was not understood. `funnel --help` has three examples."     },
+    {"FNL-101",
+     "The daemon funneld is not running, or its socket is elsewhere (--socket, FUNNEL_SOCKET)."},
+    {"FNL-102", "Changing things needs root, the daemon's user or its operator group."         },
+    {"FNL-103", "This node belongs to no tailnet yet, or was switched off by `funnel down`."   },
+    {"FNL-104", "Control refused the registration: the auth key is wrong, used or expired."    },
+    {"FNL-108", "Another command serves this public port."                                     },
+    {"FNL-110", "Control could not be asked. Running funnels go on without it."                },
+    {"FNL-201", "The tailnet's policy does not give this node the attribute `funnel`."         },
+    {"FNL-202", "Somebody denied the request. It can be asked again after 10 minutes."         },
+    {"FNL-203", "Nobody decided in time."                                                      },
+};
+
+int cli_help(const char *topic)
+{
+    if (!topic) {
+        cli_usage(stdout);
+        return EXIT_OK;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(topics); i++) {
+        if (strcmp(topics[i].code, topic) == 0) {
+            printf("%s: %s\n", topics[i].code, topics[i].text);
+            return EXIT_OK;
+        }
+    }
+    return refuse("no help for this", topic, "funnel help");
+}

@@ -1,0 +1,186 @@
+/* Words for people. stdout has results only; everything else goes to stderr. */
+#include <langinfo.h>
+#include <locale.h>
+#include <qrencode.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "lib/base/mem.h"
+
+static struct {
+    bool colour, tty, utf8, quiet;
+    bool open_line; /* a waiting line stands on the terminal without its end */
+} look;
+
+void render_start(bool quiet)
+{
+    const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+    setlocale(LC_CTYPE, "");
+    look.quiet = quiet;
+    look.tty = isatty(STDERR_FILENO);
+    look.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    look.colour = look.tty && !(no_colour && *no_colour) && term && strcmp(term, "dumb") != 0;
+}
+
+static void end_open_line(void)
+{
+    if (look.open_line) {
+        fputs("\r\033[K", stderr);
+        look.open_line = false;
+    }
+}
+
+static const char *paint(const char *code)
+{
+    return look.colour ? code : "";
+}
+
+void render_notice(const char *text)
+{
+    end_open_line();
+    fprintf(stderr, "%s\n", text);
+}
+
+void render_error(const char *code, const char *message, const char *why, const char *fix)
+{
+    end_open_line();
+    fprintf(stderr, "%sfunnel: %s (%s)%s\n", paint("\033[31m"), message, code, paint("\033[0m"));
+    fprintf(stderr, "  why: %s\n  fix: %s\n", why, fix);
+}
+
+void render_progress(const char *state, const char *text)
+{
+    bool wait = strcmp(state, "wait") == 0, ok = strcmp(state, "ok") == 0;
+    const char *mark = ok          ? (look.utf8 ? "✓" : "ok")
+                       : wait      ? (look.utf8 ? "…" : "..")
+                       : look.utf8 ? "!"
+                                   : "!!";
+    const char *colour = ok ? "\033[32m" : wait ? "\033[2m" : "\033[33m";
+    if (look.quiet) {
+        return;
+    }
+    end_open_line();
+    fprintf(stderr, "  %s%s%s %s", paint(colour), mark, paint("\033[0m"), text);
+    /* On a terminal the waiting line is replaced by what comes next; elsewhere it is one line a
+     * step. */
+    if (wait && look.colour) {
+        fflush(stderr);
+        look.open_line = true;
+    } else {
+        fputc('\n', stderr);
+    }
+}
+
+/* Two modules a line with half blocks, light on dark as terminals are. */
+static void put_qr(const char *text)
+{
+    QRcode *qr = QRcode_encodeString(text, 0, QR_ECLEVEL_L, QR_MODE_8, 1);
+    if (!qr) {
+        return;
+    }
+    for (int y = -2; y < qr->width + 2; y += 2) {
+        fputs("    ", stderr);
+        for (int x = -2; x < qr->width + 2; x++) {
+            bool in = x >= 0 && x < qr->width;
+            bool top = in && y >= 0 && y < qr->width && (qr->data[y * qr->width + x] & 1);
+            bool low =
+                in && y + 1 >= 0 && y + 1 < qr->width && (qr->data[(y + 1) * qr->width + x] & 1);
+            fputs(top && low ? " " : top ? "▄" : low ? "▀" : "█", stderr);
+        }
+        fputc('\n', stderr);
+    }
+    fputc('\n', stderr);
+    QRcode_free(qr);
+}
+
+void render_approval(const struct js *event)
+{
+    struct slice text = js_get_str(event, "text"), url = js_get_str(event, "url"),
+                 code = js_get_str(event, "matchCode");
+    end_open_line();
+    fprintf(stderr,
+            SLICE_FMT "\n\n    %s" SLICE_FMT "%s\n\n    code: %s" SLICE_FMT
+                      "%s      valid 72 h\n\n",
+            SLICE_ARG(text), paint("\033[1m"), SLICE_ARG(url), paint("\033[0m"), paint("\033[1m"),
+            SLICE_ARG(code), paint("\033[0m"));
+    if (look.tty && look.utf8 && !look.quiet) {
+        char *copy = slice_dup(url);
+        put_qr(copy);
+        mem_free(copy);
+    }
+}
+
+void render_live(const struct js *result, bool background, int port)
+{
+    struct slice url = js_get_str(result, "url"), target = js_get_str(result, "target");
+    end_open_line();
+    if (look.quiet) {
+        printf(SLICE_FMT "\n", SLICE_ARG(url));
+    } else {
+        printf("Available on the internet:\n" SLICE_FMT "\n\n|-- / proxy " SLICE_FMT "\n\n",
+               SLICE_ARG(url), SLICE_ARG(target));
+        if (background) {
+            printf(
+                "Funnel started and running in the background.\nTo stop it, run: funnel --https=%d off\n",
+                port);
+        } else {
+            puts("Press Ctrl+C to exit.");
+        }
+    }
+    fflush(stdout);
+}
+
+/* ---- status ---- */
+
+static void put_funnels(const struct js *list)
+{
+    if (!js_len(list)) {
+        puts("Nothing is served. Try: funnel 3000");
+    }
+    for (size_t i = 0; i < js_len(list); i++) {
+        const struct js *f = js_at(list, i);
+        struct slice url = js_get_str(f, "url"), target = js_get_str(f, "target"),
+                     state = js_get_str(f, "state"), source = js_get_str(f, "source");
+        printf(SLICE_FMT "  (" SLICE_FMT ", " SLICE_FMT ")\n|-- / proxy " SLICE_FMT "\n",
+               SLICE_ARG(url), SLICE_ARG(state), SLICE_ARG(source), SLICE_ARG(target));
+    }
+}
+
+static void put_peers(const struct js *list)
+{
+    for (size_t i = 0; i < js_len(list); i++) {
+        const struct js *p = js_at(list, i), *addresses = js_get(p, "addresses");
+        struct slice name = js_get_str(p, "name"), since = js_get_str(p, "connectedSince");
+        printf("relay    %-16.*s %-9s", (int)name.n, name.p,
+               js_get_bool(p, "connected", false) ? "connected" : "away");
+        for (size_t k = 0; k < js_len(addresses); k++) {
+            struct slice a = js_str(js_at(addresses, k));
+            printf(" " SLICE_FMT, SLICE_ARG(a));
+        }
+        printf("%s" SLICE_FMT "\n", since.n ? "  since " : "", SLICE_ARG(since));
+    }
+}
+
+void render_status(const struct js *s)
+{
+    const struct js *self = js_get(s, "self"), *control = js_get(s, "control"),
+                    *cert = js_get(s, "certificate");
+    struct slice name = js_get_str(self, "name"), user = js_get_str(self, "user"),
+                 origin = js_get_str(control, "origin");
+    struct slice state = js_get_str(cert, "state"), until = js_get_str(cert, "notAfter");
+    if (!js_get_bool(s, "loggedIn", false)) {
+        puts("This node is not logged in. Run: funnel up --control https://… --auth-key file:PATH");
+        return;
+    }
+    printf("node     " SLICE_FMT "  (" SLICE_FMT ")%s\n", SLICE_ARG(name), SLICE_ARG(user),
+           js_get_bool(s, "down", false) ? "  down" : "");
+    printf("control  " SLICE_FMT "  %s\n", SLICE_ARG(origin),
+           js_get_bool(control, "connected", false) ? "connected" : "away");
+    printf("cert     " SLICE_FMT "%s" SLICE_FMT "\n", SLICE_ARG(state), until.n ? ", until " : "",
+           SLICE_ARG(until));
+    put_peers(js_get(s, "peers"));
+    puts("");
+    put_funnels(js_get(s, "funnels"));
+}
