@@ -60,5 +60,6 @@ bool token_split(struct slice text,
 
 bool token_in_time(const struct token *t, struct wall now)
 {
-    return now.s >= t->not_before.s - TOKEN_SKEW_S && now.s <= t->not_after.s + TOKEN_SKEW_S;
+    /* Differences of times that are not negative do not overflow; sums would. */
+    return t->not_before.s - now.s <= TOKEN_SKEW_S && now.s - t->not_after.s <= TOKEN_SKEW_S;
 }
