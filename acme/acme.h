@@ -87,7 +87,9 @@ struct acme_uacme_opts {
 int acme_issuer_uacme(struct loop *lp,
                       const struct acme_uacme_opts *opts,
                       struct acme_issuer **out_issuer) MUST_CHECK;
-void acme_issuer_free(struct acme_issuer *i); /* running orders end without done */
+/* Running orders end without done, their values with end(); memory goes in the loop's next turns. A
+ * begin that has not been replied to may still be replied to, while the loop lives. */
+void acme_issuer_free(struct acme_issuer *i);
 /* 0, or -EAGAIN when in_flight_max orders run. */
 int acme_issue(struct acme_issuer *i, const struct acme_order_opts *opts) MUST_CHECK;
 /* The account's URI for CAA, "" until the runner has told it. */

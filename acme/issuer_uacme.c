@@ -26,7 +26,7 @@ enum {
     AUTH_CHARS = 43,  /* base64url of a SHA-256 */
     ANSWER_MAX = 256 * 1024,
     LINE_MAX = 1024,
-    LIMITED_S = 3 * 3600, /* when the CA does not say until when */
+    ORDER_S = 600, /* a token lives no longer; the runner's own deadline ends an order before */
 };
 
 static const int64_t account_retry = SECONDS(5);
@@ -48,13 +48,15 @@ struct order {
     acme_done_fn done;
     void *arg;
     bool answered;
+    struct timer deadline;
     struct retire retire;
 };
 
 /* One hook connection. */
 struct call {
     struct list link;
-    struct acme_issuer *issuer;
+    struct loop *lp;
+    struct acme_issuer *issuer; /* NULL once the stream is gone */
     struct stream *stream;
     bool asked, pending; /* pending: the publisher still holds us */
     struct retire retire;
@@ -71,7 +73,24 @@ struct acme_issuer {
     struct stream *account;
     struct timer account_again;
     char account_uri[512];
+    bool ending;
+    struct retire retire;
 };
+
+static void free_issuer(void *arg)
+{
+    struct acme_issuer *i = arg;
+    mem_free(i->runner_socket);
+    mem_free(i);
+}
+
+/* After acme_issuer_free() the last connection to go takes the issuer with it. */
+static void issuer_unused(struct acme_issuer *i)
+{
+    if (i->ending && list_empty(&i->orders) && list_empty(&i->calls) && !i->account) {
+        loop_retire(i->lp, &i->retire, free_issuer, i);
+    }
+}
 
 /* ---- challenges ---- */
 
@@ -118,18 +137,29 @@ static void free_call(void *arg)
     mem_free(arg);
 }
 
-static void reply(void *ctx, bool ok)
+/* Two hold it: the hook's connection and, between begin and reply, the publisher. */
+static void call_unused(struct call *c)
 {
-    struct call *c = ctx;
-    if (c->pending && !c->stream) {
-        loop_retire(c->issuer->lp, &c->retire, free_call, c); /* uacme was killed meanwhile */
-        return;
+    if (!c->stream && !c->pending) {
+        loop_retire(c->lp, &c->retire, free_call, c);
     }
-    c->pending = false;
+}
+
+static void tell_hook(struct call *c, bool ok)
+{
     if (c->stream) {
         err_ignore(stream_write(c->stream, ok ? S("0\n") : S("1\n")));
         stream_finish(c->stream);
     }
+}
+
+/* From the publisher; the hook may be gone by now: uacme was killed. */
+static void reply(void *ctx, bool ok)
+{
+    struct call *c = ctx;
+    c->pending = false;
+    tell_hook(c, ok);
+    call_unused(c);
 }
 
 static bool begin_value(struct call *c, struct order *o, struct slice ident, struct slice auth)
@@ -169,14 +199,14 @@ static void serve_call(struct call *c, struct slice line)
                  slice_split(&line, ' ', &auth) && !line.p;
     struct order *o = whole ? by_token(c->issuer, token) : NULL;
     if (!o || !slice_eq(type, S("dns-01")) || !names_it(o, ident) || !good_value(auth)) {
-        reply(c, false);
+        tell_hook(c, false);
     } else if (slice_eq(method, S("begin"))) {
         if (!begin_value(c, o, ident, auth)) {
-            reply(c, false);
+            tell_hook(c, false);
         }
     } else {
-        reply(c, (slice_eq(method, S("done")) || slice_eq(method, S("failed"))) &&
-                     end_value(o, ident, auth));
+        bool last = slice_eq(method, S("done")) || slice_eq(method, S("failed"));
+        tell_hook(c, last && end_value(o, ident, auth));
     }
 }
 
@@ -203,11 +233,11 @@ static void call_close(void *arg, int why)
 {
     (void)why;
     struct call *c = arg;
+    struct acme_issuer *i = STEAL(c->issuer);
     c->stream = NULL;
     list_unlink(&c->link);
-    /* A reply may still be on its way: an asked call is freed with the issuer's memory of it gone.
-     */
-    loop_retire(c->issuer->lp, &c->retire, free_call, c);
+    call_unused(c);
+    issuer_unused(i);
 }
 
 static const struct stream_ops call_ops = {
@@ -220,11 +250,13 @@ static void on_hook(void *arg, uint32_t events)
     int fd;
     while ((fd = sock_accept(i->listener.fd, NULL)) >= 0) {
         struct sock_cred cred;
+        /* Our own uid could as well trace us: it is no weaker. The token decides. */
         if (!sock_peer_cred(fd, &cred) || (cred.uid != i->hook_uid && cred.uid != getuid())) {
             close(fd);
             continue;
         }
         struct call *c = mem_new(sizeof *c);
+        c->lp = i->lp;
         c->issuer = i;
         list_push_back(&i->calls, &c->link);
         c->stream = stream_new(i->lp, fd, NULL, S(""), &call_ops,
@@ -234,25 +266,37 @@ static void on_hook(void *arg, uint32_t events)
 
 /* ---- orders ---- */
 
-static void end_order(struct order *o, const struct acme_result *r)
+/* No hook speaks for it any more, and nothing of it stays published. */
+static void settle(struct order *o)
 {
-    if (o->answered) {
-        return;
-    }
     o->answered = true;
+    timer_cancel(&o->deadline);
     while (o->value_count) {
         forget_value(o, o->value_count - 1);
     }
-    o->done(o->arg, r);
+}
+
+static void end_order(struct order *o, const struct acme_result *r)
+{
+    if (!o->answered) {
+        settle(o);
+        o->done(o->arg, r);
+    }
 }
 
 static void fail(struct order *o, enum acme_class class, struct slice detail)
 {
-    struct acme_result r = {.class = class, .detail = detail};
-    if (class == ACME_LIMITED) {
-        r.retry_at.s = wall_now().s + LIMITED_S;
+    end_order(o, &(struct acme_result){.class = class, .detail = detail});
+}
+
+static bool in_cert(const struct crypto_cert *cert, const char *name)
+{
+    for (size_t i = 0; i < cert->name_count; i++) {
+        if (strcmp(cert->names[i], name) == 0) {
+            return true;
+        }
     }
-    end_order(o, &r);
+    return false;
 }
 
 /* What the CA gave must be for this key and these names before anybody uses it. */
@@ -270,11 +314,28 @@ static const char *check_chain(const struct order *o, struct slice chain)
     } else if (cert->not_after.s <= wall_now().s) {
         bad = "the certificate has ended already";
     }
-    for (size_t i = 0; !bad && i < cert->name_count; i++) {
-        bad = names_it(o, slice_str(cert->names[i])) ? NULL : "the certificate has other names";
+    for (size_t i = 0; !bad && i < o->csr.name_count; i++) {
+        bad = in_cert(cert, o->csr.names[i]) ? NULL : "the certificate has other names";
     }
     mem_free(cert);
     return bad;
+}
+
+static void keep_account(struct acme_issuer *i, struct slice uri)
+{
+    char copy[sizeof i->account_uri];
+    if (uri.n && slice_copy(uri, copy, sizeof copy)) {
+        memcpy(i->account_uri, copy, sizeof copy);
+    }
+}
+
+static void fail_as_told(struct order *o, enum acme_class class, struct slice err_text)
+{
+    struct acme_result r = {.class = class, .detail = acme_last_words(err_text)};
+    if (class == ACME_LIMITED) {
+        r.retry_at = acme_limited_until(err_text, wall_now());
+    }
+    end_order(o, &r);
 }
 
 static void take_answer(struct order *o, struct slice line)
@@ -286,10 +347,11 @@ static void take_answer(struct order *o, struct slice line)
         fail(o, ACME_BUG, S("the runner's answer does not parse"));
         return;
     }
+    keep_account(o->issuer, js_get_str(j, "account"));
     enum acme_class class =
         acme_classify((int)js_get_int(j, "exit", 2), js_get_bool(j, "timedOut", false), err_text);
     if (class != ACME_OK) {
-        fail(o, class, acme_last_words(err_text));
+        fail_as_told(o, class, err_text);
         return;
     }
     const char *bad = check_chain(o, chain);
@@ -333,15 +395,24 @@ static void order_close(void *arg, int why)
 {
     (void)why;
     struct order *o = arg;
+    struct acme_issuer *i = o->issuer;
     o->runner = NULL;
-    o->issuer->in_flight--;
+    i->in_flight--;
     list_unlink(&o->link);
     fail(o, ACME_NET, S("funnel-acme is not reachable"));
-    loop_retire(o->issuer->lp, &o->retire, free_order, o);
+    loop_retire(i->lp, &o->retire, free_order, o);
+    issuer_unused(i);
 }
 
 static const struct stream_ops order_ops = {
     .on_open = order_open, .on_data = order_data, .on_close = order_close};
+
+static void order_late(void *arg)
+{
+    struct order *o = arg;
+    fail(o, ACME_NET, S("funnel-acme does not answer"));
+    stream_close(o->runner, -ETIMEDOUT);
+}
 
 static struct stream *dial(struct acme_issuer *i, const struct stream_ops *ops, void *arg)
 {
@@ -379,6 +450,7 @@ int acme_issue(struct acme_issuer *i, const struct acme_order_opts *opts)
         return err_origin(-ECONNREFUSED);
     }
     list_push_back(&i->orders, &o->link);
+    timer_set_in(i->lp, &o->deadline, SECONDS(ORDER_S), order_late, o);
     i->in_flight++;
     return 0;
 }
@@ -403,9 +475,7 @@ static size_t account_data(void *arg, struct slice data)
     }
     AUTO(js_freep)
     struct js *j = js_parse(slice_of(data.p, (size_t)lf), ANSWER_MAX, why, sizeof why);
-    if (!slice_copy(js_get_str(j, "uri"), i->account_uri, sizeof i->account_uri)) {
-        i->account_uri[0] = '\0';
-    }
+    keep_account(i, js_get_str(j, "uri"));
     stream_finish(i->account);
     return data.n;
 }
@@ -415,9 +485,10 @@ static void account_close(void *arg, int why)
     (void)why;
     struct acme_issuer *i = arg;
     i->account = NULL;
-    if (!i->account_uri[0]) {
+    if (!i->account_uri[0] && !i->ending) {
         timer_set_in(i->lp, &i->account_again, account_retry, ask_account, i);
     }
+    issuer_unused(i);
 }
 
 static const struct stream_ops account_ops = {
@@ -462,6 +533,7 @@ int acme_issuer_uacme(struct loop *lp,
     int rc = watch_add(lp, &i->listener, fd, on_hook, i);
     if (rc < 0) {
         close(fd);
+        i->listener = WATCH_INIT;
         acme_issuer_free(i);
         return err_trace(rc);
     }
@@ -470,17 +542,13 @@ int acme_issuer_uacme(struct loop *lp,
     return 0;
 }
 
-static void nobody(void *arg, const struct acme_result *r)
-{
-    (void)arg, (void)r;
-}
-
 void acme_issuer_free(struct acme_issuer *i)
 {
     if (!i) {
         return;
     }
     int fd = i->listener.fd;
+    i->ending = true;
     watch_del(&i->listener);
     if (fd >= 0) {
         close(fd);
@@ -488,20 +556,14 @@ void acme_issuer_free(struct acme_issuer *i)
     timer_cancel(&i->account_again);
     LIST_FOREACH (l, &i->orders) {
         struct order *o = LIST_ENTRY(l, struct order, link);
-        o->done = nobody;
+        settle(o);
         stream_close(o->runner, 0);
     }
     LIST_FOREACH (l, &i->calls) {
-        struct call *c = LIST_ENTRY(l, struct call, link);
-        if (c->stream) {
-            stream_close(c->stream, 0);
-        }
+        stream_close(LIST_ENTRY(l, struct call, link)->stream, 0);
     }
     if (i->account) {
-        i->account_uri[0] = '-'; /* it is not asked again */
         stream_close(i->account, 0);
     }
-    err_ignore(loop_turn(i->lp, 0));
-    mem_free(i->runner_socket);
-    mem_free(i);
+    issuer_unused(i);
 }

@@ -3,11 +3,10 @@
  * own agent makes (acme-dns.md 4.1). uacme trusts what it is given (traps T1
  * to T4), so nothing that was not judged here reaches it.
  */
-#include <openssl/ec.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -16,7 +15,7 @@
 #include "acme/acme.h"
 #include "lib/base/text.h"
 
-#define NAMES_MAX 10
+enum { NAMES_MAX = 10 };
 
 struct verdict {
     char *why;
@@ -29,30 +28,56 @@ static bool no(const struct verdict *v, const char *why)
     return false;
 }
 
-static int no_passphrase(char *out, int size, int writing, void *arg)
+/* The whole of der, not a byte more. */
+static X509_REQ *decode(const unsigned char *der, long n)
 {
-    (void)out, (void)size, (void)writing, (void)arg;
-    return 0;
-}
-
-/* One PEM block and nothing else: what a second reader might find there is not looked for. */
-static X509_REQ *read_request(struct slice pem)
-{
-    struct slice text = slice_trim(pem);
-    if (!slice_starts(text, S("-----BEGIN CERTIFICATE REQUEST-----\n")) ||
-        !slice_ends(text, S("\n-----END CERTIFICATE REQUEST-----")) || memchr(text.p, 0, text.n)) {
-        return NULL;
-    }
-    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL) : NULL;
-    X509_REQ *more = req ? PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL) : NULL;
-    BIO_free(bio);
-    if (more) {
-        X509_REQ_free(more);
+    const unsigned char *at = der;
+    X509_REQ *req = d2i_X509_REQ(NULL, &at, n);
+    if (req && at != der + n) {
         X509_REQ_free(req);
         req = NULL;
     }
     return req;
+}
+
+/* Written again in the strict form of RFC 7468 it is the same text: no second block, no headers, no
+ * odd lines in which another reader may find what we did not look at. */
+static bool same_text(const unsigned char *der, long n, struct slice text)
+{
+    char *p = NULL;
+    BIO *bio = BIO_new(BIO_s_mem());
+    bool ok = bio && PEM_write_bio(bio, PEM_STRING_X509_REQ, "", der, n) > 0;
+    long len = ok ? BIO_get_mem_data(bio, &p) : 0;
+    ok = len > 0 && slice_eq(slice_trim(slice_of(p, (size_t)len)), text);
+    BIO_free(bio);
+    return ok;
+}
+
+static X509_REQ *read_request(struct slice pem)
+{
+    struct slice text = slice_trim(pem);
+    char *name = NULL, *header = NULL;
+    unsigned char *der = NULL;
+    long n = 0;
+    X509_REQ *req = NULL;
+    BIO *bio = text.n ? BIO_new_mem_buf(text.p, (int)text.n) : NULL;
+    if (bio && PEM_read_bio(bio, &name, &header, &der, &n) == 1 && same_text(der, n, text)) {
+        req = decode(der, n);
+    }
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(der);
+    BIO_free(bio);
+    return req;
+}
+
+/* A curve spelled out instead of named is another curve to somebody. */
+static bool named_curve(const EVP_PKEY *key)
+{
+    int spelled_out = 1;
+    return EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS,
+                                  &spelled_out) == 1 &&
+           !spelled_out;
 }
 
 static bool good_key(const EVP_PKEY *key)
@@ -66,7 +91,8 @@ static bool good_key(const EVP_PKEY *key)
     }
     return EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
            EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
-           (strcmp(group, "prime256v1") == 0 || strcmp(group, "secp384r1") == 0);
+           (strcmp(group, "prime256v1") == 0 || strcmp(group, "secp384r1") == 0) &&
+           named_curve(key);
 }
 
 static bool add_name(const GENERAL_NAME *gn, struct acme_csr *out, const struct verdict *v)
@@ -89,16 +115,46 @@ static bool add_name(const GENERAL_NAME *gn, struct acme_csr *out, const struct 
     return true;
 }
 
+/* The one attribute: PKCS #9 extensionRequest with one value. */
+static bool one_attribute(X509_REQ *req)
+{
+    X509_ATTRIBUTE *attr = X509_REQ_get_attr_count(req) == 1 ? X509_REQ_get_attr(req, 0) : NULL;
+    return attr && OBJ_obj2nid(X509_ATTRIBUTE_get0_object(attr)) == NID_ext_req &&
+           X509_ATTRIBUTE_count(attr) == 1;
+}
+
+/* What we read is all that stands there: names written again give the same bytes. */
+static bool same_bytes(const GENERAL_NAMES *names, const ASN1_OCTET_STRING *raw)
+{
+    unsigned char *der = NULL;
+    int n = i2d_GENERAL_NAMES(names, &der);
+    bool same =
+        n > 0 && slice_eq(slice_of(der, (size_t)n),
+                          slice_of(ASN1_STRING_get0_data(raw), (size_t)ASN1_STRING_length(raw)));
+    OPENSSL_free(der);
+    return same;
+}
+
+static GENERAL_NAMES *only_names(STACK_OF(X509_EXTENSION) * exts)
+{
+    X509_EXTENSION *ext =
+        sk_X509_EXTENSION_num(exts) == 1 ? sk_X509_EXTENSION_value(exts, 0) : NULL;
+    if (!ext || OBJ_obj2nid(X509_EXTENSION_get_object(ext)) != NID_subject_alt_name) {
+        return NULL;
+    }
+    GENERAL_NAMES *names = X509V3_EXT_d2i(ext);
+    if (names && !same_bytes(names, X509_EXTENSION_get_data(ext))) {
+        GENERAL_NAMES_free(names);
+        names = NULL;
+    }
+    return names;
+}
+
 static bool read_names(X509_REQ *req, struct acme_csr *out, const struct verdict *v)
 {
-    STACK_OF(X509_EXTENSION) *exts = X509_REQ_get_extensions(req);
-    bool ok = X509_REQ_get_attr_count(req) == 1 && sk_X509_EXTENSION_num(exts) == 1 &&
-              OBJ_obj2nid(X509_EXTENSION_get_object(sk_X509_EXTENSION_value(exts, 0))) ==
-                  NID_subject_alt_name;
-    GENERAL_NAMES *names = ok ? X509V3_EXT_d2i(sk_X509_EXTENSION_value(exts, 0)) : NULL;
-    if (!names) {
-        ok = no(v, "the CSR must have one attribute with one extension, subjectAltName");
-    }
+    STACK_OF(X509_EXTENSION) *exts = one_attribute(req) ? X509_REQ_get_extensions(req) : NULL;
+    GENERAL_NAMES *names = exts ? only_names(exts) : NULL;
+    bool ok = names || no(v, "the CSR must have one attribute with one extension, subjectAltName");
     for (int i = 0; ok && i < sk_GENERAL_NAME_num(names); i++) {
         ok = add_name(sk_GENERAL_NAME_value(names, i), out, v);
     }
@@ -117,14 +173,25 @@ static bool holds(const struct acme_csr *csr, struct slice name)
     return false;
 }
 
+static bool is_allowed(const struct slice *allowed, size_t count, struct slice name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (slice_eq(allowed[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Both ways: a name said twice must not hide one that is missing. */
 static bool same_set(const struct acme_csr *csr,
                      const struct slice *allowed,
                      size_t count,
                      const struct verdict *v)
 {
-    bool same = csr->name_count == count;
+    bool same = csr->name_count == count && count > 0;
     for (size_t i = 0; same && i < count; i++) {
-        same = holds(csr, allowed[i]);
+        same = holds(csr, allowed[i]) && is_allowed(allowed, count, slice_str(csr->names[i]));
     }
     return same || no(v, "the names in the CSR are not those of this node");
 }
@@ -145,6 +212,9 @@ static bool judge(X509_REQ *req,
                   const struct verdict *v)
 {
     EVP_PKEY *key = X509_REQ_get0_pubkey(req);
+    if (X509_REQ_get_version(req) != X509_REQ_VERSION_1) {
+        return no(v, "the CSR is not of version 1");
+    }
     if (!key || !good_key(key)) {
         return no(v, "the key must be P-256, P-384 or RSA of 2048 to 4096 bits");
     }
@@ -172,7 +242,7 @@ int acme_judge(struct slice csr_pem,
         no(&v, "the CSR is longer than 4 KiB");
         return ACME_CSR_REFUSED;
     }
-    X509_REQ *req = csr_pem.n ? read_request(csr_pem) : NULL;
+    X509_REQ *req = read_request(csr_pem);
     bool ok =
         req ? judge(req, allowed, allowed_count, &csr, &v) : no(&v, "this is not one CSR in PEM");
     X509_REQ_free(req);

@@ -92,7 +92,6 @@ static int run(const struct runner_config *cfg)
     service_notify("READY=1");
     int rc = loop_run(lp);
     runner_free(r);
-    err_ignore(loop_turn(lp, 0));
     loop_free(lp);
     return rc < 0 ? EXIT_UNAVAILABLE : 0;
 }

@@ -5,11 +5,12 @@
 #include "acme/runner.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "acme/classify.h"
+#include "acme/order_dir.h"
 #include "lib/base/err.h"
 #include "lib/base/file.h"
 #include "lib/base/list.h"
@@ -19,100 +20,51 @@
 #include "lib/base/text.h"
 #include "lib/data/json.h"
 #include "lib/io/proc.h"
+#include "lib/io/service.h"
 #include "lib/io/stream.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SHADOW_MEMORY 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SHADOW_MEMORY 1
+#endif
+#endif
+
 enum {
-    CHILD_CPU_S = 20,
-    CHILD_AS = 256 * 1024 * 1024,
-    CHILD_FSIZE = 1024 * 1024,
-    CHILD_FILES = 64,
-    STDERR_MAX = 64 * 1024,
-    REQUEST_MAX = 64 * 1024,
+    CHILD_CPU_S = 20,          /* an order takes well under one; T2's loop ends here */
+    CHILD_FSIZE = 1024 * 1024, /* a chain is under 10 KiB */
+    CHILD_FILES = 64,          /* curl, GnuTLS and the hook use about 10 */
+    STDERR_MAX = 64 * 1024,    /* a problem document and some */
+    REQUEST_MAX = 64 * 1024,   /* a CSR of 4 KiB in JSON */
     CHAIN_MAX = 64 * 1024,
-    PATH_SIZE = 400,
+    REQUESTS_MAX = 16, /* control runs four orders at once */
     ID_MAX = 40,
+    TOKEN_MAX = 64,
+    LOGGED_MAX = 1000, /* octets of uacme's words in one log line */
+#ifdef SHADOW_MEMORY
+    CHILD_AS = 0, /* our hook, under a sanitizer, maps terabytes */
+#else
+    CHILD_AS = 256 * 1024 * 1024,
+#endif
 };
 
-static const int64_t account_retry = SECONDS(5);
-
-static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
-#define AT(field) offsetof(struct runner_config, field)
-const struct conf_option runner_options[] = {
-    {.key = "url",      .kind = CONF_STR,  .offset = AT(url), .help = "directory URL of the ACME server"},
-    { .key = "caFile",
-     .kind = CONF_STR,
-     .offset = AT(ca_file),
-     .fallback = "",
-     .help = "CA certificates for a private ACME server; empty: the system's"},
-    {                            .key = "stateDir",
-     .kind = CONF_STR,
-     .offset = AT(state_dir),
-     .fallback = "/var/lib/funnel-acme",
-     .help = "where the account key and the orders' directories are"},
-    {                                     .key = "socket",
-     .kind = CONF_STR,
-     .offset = AT(socket),
-     .fallback = "/run/funnel/acme.sock",
-     .help = "where control asks for certificates"},
-    {                                                       .key = "hookSocket",
-     .kind = CONF_STR,
-     .offset = AT(hook_socket),
-     .fallback = "/run/funnel/hook.sock",
-     .help = "control's socket for challenges"},
-    {                                                           .key = "uacme",
-     .kind = CONF_STR,
-     .offset = AT(uacme),
-     .fallback = "/usr/bin/uacme",
-     .help = "path of uacme"},
-    {                                                                             .key = "email",
-     .kind = CONF_STR,
-     .offset = AT(email),
-     .fallback = "",
-     .help = "contact of the account; empty: none"},
-    {                                                       .key = "childUid",
-     .kind = CONF_INT,
-     .offset = AT(child_uid),
-     .fallback = "0",
-     .min = 0,
-     .max = INT32_MAX,
-     .help = "user of uacme; 0: our own"},
-    {                                                                                      .key = "childGid",
-     .kind = CONF_INT,
-     .offset = AT(child_gid),
-     .fallback = "0",
-     .min = 0,
-     .max = INT32_MAX,
-     .help = "group of uacme; 0: our own"},
-    {                                                                                       .key = "deadline",
-     .kind = CONF_INT,
-     .offset = AT(deadline_s),
-     .fallback = "120",
-     .min = 5,
-     .max = 3600,
-     .help = "seconds that one order may take"},
-    {                                                                                      .key = "log.level",
-     .kind = CONF_ENUM,
-     .offset = AT(log_level),
-     .fallback = "info",
-     .names = levels,
-     .help = "how much is logged"},
-    {                                                           .key = "log.json",
-     .kind = CONF_BOOL,
-     .offset = AT(log_json),
-     .fallback = "false",
-     .help = "log lines as JSON"},
-};
-const size_t runner_option_count = ARRAY_LEN(runner_options);
+static const int64_t account_retry_min = SECONDS(5), account_retry_max = SECONDS(600);
+static const int64_t stop_patience = SECONDS(3), stop_step = MS(50);
 
 struct runner {
     struct loop *lp;
     const struct runner_config *cfg;
     struct watch listener;
     struct list requests;
+    size_t request_count;
+    struct order_owner owner;
     struct proc *account_proc;
     struct timer account_again;
+    int64_t account_wait; /* doubles with every failure: each is a request to the CA */
+    bool stopping;
     char account_uri[512];
-    char hook[PATH_SIZE], account_dir[PATH_SIZE], orders[PATH_SIZE];
+    char hook[ORDER_DIR_PATH], account_dir[ORDER_DIR_PATH], orders[ORDER_DIR_PATH];
 };
 
 struct request {
@@ -120,7 +72,7 @@ struct request {
     struct runner *r;
     struct stream *stream;
     struct proc *proc;
-    char dir[PATH_SIZE];
+    char dir[ORDER_DIR_PATH];
     bool asked;
     struct retire retire;
 };
@@ -133,8 +85,8 @@ child_opts(const struct runner *r, const char *const *argv, const char *const *e
     return (struct proc_opts){.argv = argv,
                               .env = env,
                               .cwd = cwd,
-                              .uid = (uid_t)r->cfg->child_uid,
-                              .gid = (gid_t)r->cfg->child_gid,
+                              .uid = r->owner.uid,
+                              .gid = r->owner.gid,
                               .cpu_s = CHILD_CPU_S,
                               .as_bytes = CHILD_AS,
                               .fsize_bytes = CHILD_FSIZE,
@@ -144,19 +96,34 @@ child_opts(const struct runner *r, const char *const *argv, const char *const *e
                               .stderr_max = STDERR_MAX};
 }
 
-static int make_dir(const struct runner *r, const char *path)
+/* What a child wrote is bytes from a stranger: line breaks and ASCII stay. */
+static void clean(struct slice raw, struct buf *out)
 {
-    int rc = file_mkdirs(path, 0700);
-    if (!rc && r->cfg->child_uid &&
-        chown(path, (uid_t)r->cfg->child_uid, (gid_t)r->cfg->child_gid) < 0) {
-        rc = -errno;
+    for (size_t i = 0; i < raw.n; i++) {
+        char c = raw.p[i];
+        buf_addc(out, c == '\n' || (c >= ' ' && c <= '~') ? c : c == '\t' ? ' ' : '?');
     }
-    return rc < 0 ? err_origin(rc) : 0;
+}
+
+static struct slice for_log(struct slice words)
+{
+    return words.n > LOGGED_MAX ? slice_skip(words, words.n - LOGGED_MAX) : words;
 }
 
 /* ---- the account ---- */
 
 static void make_account(void *arg);
+
+static void account_later(struct runner *r)
+{
+    if (!r->stopping) {
+        timer_set_in(r->lp, &r->account_again, r->account_wait, make_account, r);
+    }
+    r->account_wait *= 2;
+    if (r->account_wait > account_retry_max) {
+        r->account_wait = account_retry_max;
+    }
+}
 
 /* "uacme: account created at URI", "uacme: Account already exists at URI" */
 static bool find_uri(struct slice text, char *out, size_t size)
@@ -165,8 +132,8 @@ static bool find_uri(struct slice text, char *out, size_t size)
     while (slice_split(&text, '\n', &line)) {
         ptrdiff_t at = slice_rfind(line, ' ');
         struct slice uri = at < 0 ? S("") : slice_skip(line, (size_t)at + 1);
-        if ((slice_starts(line, S("uacme: account created")) ||
-             slice_starts(line, S("uacme: Account already"))) &&
+        if ((slice_starts(line, S("uacme: account created at ")) ||
+             slice_starts(line, S("uacme: Account already exists at "))) &&
             slice_starts(uri, S("https://")) && text_printable(uri, size - 1)) {
             return slice_copy(uri, out, size);
         }
@@ -177,43 +144,44 @@ static bool find_uri(struct slice text, char *out, size_t size)
 static void on_account(void *arg, int exit_code, bool timed_out, struct slice err_text)
 {
     struct runner *r = arg;
+    struct buf words = BUF_MAX(STDERR_MAX);
     r->account_proc = NULL;
-    if (find_uri(err_text, r->account_uri, sizeof r->account_uri)) {
+    clean(err_text, &words);
+    if (find_uri(buf_slice(&words), r->account_uri, sizeof r->account_uri)) {
         log_info("account", F_STR("uri", r->account_uri));
-        return;
+        r->account_wait = account_retry_min;
+    } else {
+        log_warn("account.failed", F_I64("exit", exit_code), F_BOOL("timedOut", timed_out),
+                 F_SLICE("uacme", for_log(buf_slice(&words))));
+        account_later(r);
     }
-    log_warn("account.failed", F_I64("exit", exit_code), F_BOOL("timedOut", timed_out),
-             F_SLICE("uacme", err_text));
-    timer_set_in(r->lp, &r->account_again, account_retry, make_account, r);
+    buf_deinit(&words);
 }
 
+/* With a key that is there already this finds its account, or makes it at a CA that has forgotten
+ * it. */
 static void make_account(void *arg)
 {
     struct runner *r = arg;
     const struct runner_config *c = r->cfg;
-    const char *argv[] = {c->uacme,
-                          "-v",
-                          "-y",
-                          "-t",
-                          "EC",
-                          "-a",
-                          c->url,
-                          "-c",
-                          r->account_dir,
-                          "new",
-                          *c->email ? c->email : NULL,
-                          NULL};
+    const char *email = *c->email ? c->email : NULL;
+    const char *argv[] = {c->uacme, "-v", "-y",           "-t",  "EC",  "-a",
+                          c->url,   "-c", r->account_dir, "new", email, NULL};
     struct proc_opts o = child_opts(r, argv, NULL, r->account_dir);
+    if (r->account_proc) {
+        return;
+    }
+    timer_cancel(&r->account_again);
     if (proc_start(r->lp, &o, on_account, r, &r->account_proc) < 0) {
         log_error("uacme.not_started", F_STR("path", c->uacme),
                   F_STR("fix", "install the package uacme"));
-        timer_set_in(r->lp, &r->account_again, account_retry, make_account, r);
+        account_later(r);
     }
 }
 
-/* ---- orders ---- */
+/* ---- answers ---- */
 
-static void answer(struct request *q, struct js *j)
+static void answer(struct request *q, const struct js *j)
 {
     struct buf line = BUF_MAX(MIB);
     js_write(j, JS_COMPACT, &line);
@@ -234,90 +202,99 @@ static void answer_error(struct request *q, const char *why)
     answer(q, j);
 }
 
-static void remove_dir(struct request *q)
+static void free_request(void *arg)
 {
-    static const char *const files[] = {"req.csr", "req-cert.pem"};
-    char path[PATH_SIZE + 32];
-    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        snprintf(path, sizeof path, "%s/%s", q->dir, files[i]);
-        err_ignore(unlink(path));
-    }
-    err_ignore(rmdir(q->dir)); /* what else a child left there stays for whoever investigates */
+    mem_free(arg);
 }
 
-static void maybe_free(struct request *q);
+static void maybe_free(struct request *q)
+{
+    if (!q->stream && !q->proc && !q->retire.fn) {
+        list_unlink(&q->link);
+        q->r->request_count--;
+        loop_retire(q->r->lp, &q->retire, free_request, q);
+    }
+}
+
+/* ---- orders ---- */
 
 static void on_issued(void *arg, int exit_code, bool timed_out, struct slice err_text)
 {
     struct request *q = arg;
-    struct buf chain = BUF_MAX(CHAIN_MAX);
-    char path[PATH_SIZE + 32];
-    q->proc = NULL;
-    snprintf(path, sizeof path, "%s/req-cert.pem", q->dir);
+    struct runner *r = q->r;
+    struct buf chain = BUF_MAX(CHAIN_MAX), words = BUF_MAX(STDERR_MAX);
     AUTO(js_freep) struct js *j = js_object();
+    q->proc = NULL;
+    clean(err_text, &words);
     js_set_int(j, "exit", exit_code);
     js_set_bool(j, "timedOut", timed_out);
-    if (text_utf8_valid(err_text)) {
-        js_set_str(j, "stderr", err_text);
-    }
-    if (exit_code == 0 && file_read(path, &chain) == 0) {
+    js_set_str(j, "stderr", buf_slice(&words));
+    js_set_cstr(j, "account", r->account_uri);
+    int rc = exit_code == 0 ? order_dir_get_chain(q->dir, &chain) : 0;
+    if (rc == 0 && chain.len) {
         js_set_str(j, "chain", buf_slice(&chain));
     }
     log_info("order.done", F_I64("exit", exit_code), F_BOOL("timedOut", timed_out),
-             F_SLICE("uacme", exit_code ? err_text : S("")));
+             F_SLICE("uacme", for_log(buf_slice(&words))));
+    if (acme_account_lost(buf_slice(&words)) && !r->stopping) {
+        r->account_uri[0] = '\0';
+        make_account(r);
+    }
     answer(q, j);
     buf_deinit(&chain);
-    remove_dir(q);
+    buf_deinit(&words);
+    order_dir_remove(q->dir);
     maybe_free(q);
 }
 
-static bool good_id(struct slice id)
+static int run_uacme(struct request *q, struct slice token)
 {
-    return id.n && id.n <= ID_MAX && text_label(id);
+    struct runner *r = q->r;
+    const struct runner_config *c = r->cfg;
+    char csr[ORDER_DIR_PATH + 16];
+    struct buf sock = BUF_MAX(512), tok = BUF_MAX(TOKEN_MAX + 16);
+    snprintf(csr, sizeof csr, "%s/req.csr", q->dir);
+    buf_addf(&sock, "ORDER_SOCK=%s", c->hook_socket);
+    buf_addf(&tok, "ORDER_TOKEN=" SLICE_FMT, SLICE_ARG(token));
+    const char *env[] = {buf_cstr(&sock), buf_cstr(&tok), NULL};
+    const char *argv[] = {c->uacme, "-n",           "-o", "-f",    "-t",    "EC", "-a", c->url,
+                          "-c",     r->account_dir, "-h", r->hook, "issue", csr,  NULL};
+    struct proc_opts o = child_opts(r, argv, env, q->dir);
+    bool whole = buf_ok(&sock) && buf_ok(&tok);
+    int rc = whole ? proc_start(r->lp, &o, on_issued, q, &q->proc) : -ENAMETOOLONG;
+    buf_deinit(&sock);
+    secret_wipe_buf(&tok);
+    return rc;
 }
 
-static int write_csr(struct request *q, struct slice csr)
+static bool good_word(struct slice s, size_t max)
 {
-    char path[PATH_SIZE + 32];
-    const struct runner_config *c = q->r->cfg;
-    int rc = make_dir(q->r, q->dir);
-    snprintf(path, sizeof path, "%s/req.csr", q->dir);
-    rc = rc ? rc : file_replace(path, 0600, csr);
-    if (!rc && c->child_uid && chown(path, (uid_t)c->child_uid, (gid_t)c->child_gid) < 0) {
-        rc = -errno;
-    }
-    return rc;
+    return s.n && s.n <= max && text_label(s);
 }
 
 static int start_order(struct request *q, const struct js *j)
 {
     struct runner *r = q->r;
-    struct slice id = js_get_str(j, "id"), token = js_get_str(j, "token");
-    char unique[9], csr_path[PATH_SIZE + 32];
-    if (!good_id(id) || !text_label(token)) {
-        return -EINVAL;
+    struct slice id = js_get_str(j, "id"), token = js_get_str(j, "token"),
+                 csr = js_get_str(j, "csr");
+    char unique[9];
+    if (!good_word(id, ID_MAX) || !good_word(token, TOKEN_MAX) || !csr.n) {
+        return err_origin(-EINVAL);
     }
     secret_id(unique, sizeof unique - 1);
     /* One fresh directory an order, no dot in its name (traps T5 to T7). */
-    snprintf(q->dir, sizeof q->dir, "%.300s/" SLICE_FMT "-%s", r->orders, SLICE_ARG(id), unique);
-    snprintf(csr_path, sizeof csr_path, "%s/req.csr", q->dir);
-    int rc = write_csr(q, js_get_str(j, "csr"));
-    if (rc < 0) {
-        return err_trace(rc);
+    struct buf path = BUF_MAX(ORDER_DIR_PATH);
+    buf_addf(&path, "%s/" SLICE_FMT "-%s", r->orders, SLICE_ARG(id), unique);
+    bool fits = buf_ok(&path) && slice_copy(buf_slice(&path), q->dir, sizeof q->dir);
+    buf_deinit(&path);
+    if (!fits) {
+        return err_origin(-ENAMETOOLONG);
     }
-    struct buf sock = BUF_MAX(512), tok = BUF_MAX(512);
-    buf_addf(&sock, "ORDER_SOCK=%s", r->cfg->hook_socket);
-    buf_addf(&tok, "ORDER_TOKEN=" SLICE_FMT, SLICE_ARG(token));
-    const char *env[] = {buf_cstr(&sock), buf_cstr(&tok), NULL};
-    const char *argv[] = {r->cfg->uacme, "-n",    "-o",        "-f",     "-t",
-                          "EC",          "-a",    r->cfg->url, "-c",     r->account_dir,
-                          "-h",          r->hook, "issue",     csr_path, NULL};
-    struct proc_opts o = child_opts(r, argv, env, q->dir);
-    rc = proc_start(r->lp, &o, on_issued, q, &q->proc);
-    buf_deinit(&sock);
-    secret_wipe_buf(&tok);
+    int rc = order_dir_make(q->dir, &r->owner);
+    rc = rc < 0 ? rc : order_dir_put_csr(q->dir, &r->owner, csr);
+    rc = rc < 0 ? rc : run_uacme(q, token);
     if (rc < 0) {
-        remove_dir(q);
+        order_dir_remove(q->dir);
     }
     return rc < 0 ? err_trace(rc) : 0;
 }
@@ -336,7 +313,7 @@ static void serve(struct request *q, struct slice line)
     } else if (!slice_eq(op, S("issue"))) {
         answer_error(q, "unknown request");
     } else if (!q->r->account_uri[0]) {
-        answer_error(q, "curl_easy_perform: the ACME account could not be made yet");
+        answer_error(q, "timeout, giving up: the ACME account could not be made yet");
     } else if (start_order(q, j) < 0) {
         answer_error(q, "the order could not be started");
     }
@@ -356,19 +333,6 @@ static size_t on_data(void *arg, struct slice data)
     return data.n;
 }
 
-static void free_request(void *arg)
-{
-    mem_free(arg);
-}
-
-static void maybe_free(struct request *q)
-{
-    if (!q->stream && !q->proc && !q->retire.fn) {
-        list_unlink(&q->link);
-        loop_retire(q->r->lp, &q->retire, free_request, q);
-    }
-}
-
 static void on_close(void *arg, int why)
 {
     (void)why;
@@ -382,39 +346,62 @@ static void on_close(void *arg, int why)
 
 static const struct stream_ops ops = {.on_data = on_data, .on_close = on_close};
 
+static bool may_ask(const struct runner *r, int fd)
+{
+    struct sock_cred cred;
+    return sock_peer_cred(fd, &cred) &&
+           (cred.uid == getuid() || cred.uid == 0 ||
+            (r->cfg->control_uid && cred.uid == (unsigned)r->cfg->control_uid));
+}
+
 static void on_accept(void *arg, uint32_t events)
 {
     (void)events;
     struct runner *r = arg;
     int fd;
     while ((fd = sock_accept(r->listener.fd, NULL)) >= 0) {
-        struct sock_cred cred;
-        if (!sock_peer_cred(fd, &cred) || (cred.uid != getuid() && cred.uid != 0)) {
+        if (r->request_count == REQUESTS_MAX || !may_ask(r, fd)) {
             close(fd);
             continue;
         }
         struct request *q = mem_new(sizeof *q);
         q->r = r;
         list_push_back(&r->requests, &q->link);
+        r->request_count++;
         q->stream = stream_new(r->lp, fd, NULL, S(""), &ops,
                                &(struct stream_opts){.in_max = REQUEST_MAX}, q);
     }
 }
 
+/* ---- begin and end ---- */
+
 static int prepare_files(struct runner *r, const char *self_path)
 {
     const char *dir = r->cfg->state_dir;
+    if (strlen(dir) > ORDER_DIR_PATH - 100) { /* room for an order's id */
+        return err_origin(-ENAMETOOLONG);
+    }
     snprintf(r->account_dir, sizeof r->account_dir, "%s/account", dir);
     snprintf(r->orders, sizeof r->orders, "%s/orders", dir);
     snprintf(r->hook, sizeof r->hook, "%s/" HOOK_NAME, dir);
-    int rc = file_mkdirs(dir, 0711); /* the child passes through, sees nothing */
-    rc = rc ? rc : make_dir(r, r->account_dir);
-    rc = rc ? rc : make_dir(r, r->orders);
+    int rc = file_mkdirs(dir, 0711);
+    if (rc >= 0 && chmod(dir, 0711) < 0) { /* the child passes through, sees nothing */
+        rc = -errno;
+    }
+    rc = rc < 0 ? rc : order_dir_make(r->account_dir, &r->owner);
+    rc = rc < 0 ? rc : order_dir_make(r->orders, &r->owner);
     if (rc < 0) {
         return err_trace(rc);
     }
+    order_dir_purge(r->orders);
     err_ignore(unlink(r->hook));
     return symlink(self_path, r->hook) < 0 ? err_origin(-errno) : 0;
+}
+
+static int open_listener(const char *path)
+{
+    int fd = service_inherited("acme");
+    return fd >= 0 ? fd : sock_listen_unix(path, 0660);
 }
 
 int runner_start(struct loop *lp,
@@ -425,10 +412,16 @@ int runner_start(struct loop *lp,
                  struct runner **out_runner)
 {
     struct runner *r = mem_new(sizeof *r);
-    *r = (struct runner){.lp = lp, .cfg = cfg, .listener = WATCH_INIT};
+    *r = (struct runner){
+        .lp = lp,
+        .cfg = cfg,
+        .listener = WATCH_INIT,
+        .owner = {(uid_t)cfg->child_uid, (gid_t)cfg->child_gid},
+        .account_wait = account_retry_min
+    };
     list_init(&r->requests);
     int rc = prepare_files(r, self_path);
-    int fd = rc < 0 ? rc : sock_listen_unix(cfg->socket, 0660);
+    int fd = rc < 0 ? rc : open_listener(cfg->socket);
     rc = fd < 0 ? fd : watch_add(lp, &r->listener, fd, on_accept, r);
     if (rc < 0) {
         const char *text = strerrordesc_np(-rc);
@@ -437,6 +430,7 @@ int runner_start(struct loop *lp,
         if (fd >= 0) {
             close(fd);
         }
+        r->listener = WATCH_INIT;
         runner_free(r);
         return err_trace(rc);
     }
@@ -445,12 +439,23 @@ int runner_start(struct loop *lp,
     return 0;
 }
 
+static void end_requests(struct runner *r)
+{
+    LIST_FOREACH (l, &r->requests) {
+        struct request *q = LIST_ENTRY(l, struct request, link);
+        if (q->stream) {
+            stream_close(q->stream, 0);
+        }
+    }
+}
+
 void runner_free(struct runner *r)
 {
     if (!r) {
         return;
     }
     int fd = r->listener.fd;
+    r->stopping = true;
     watch_del(&r->listener);
     if (fd >= 0) {
         close(fd);
@@ -459,11 +464,12 @@ void runner_free(struct runner *r)
     if (r->account_proc) {
         proc_kill(r->account_proc);
     }
-    LIST_FOREACH (l, &r->requests) {
-        struct request *q = LIST_ENTRY(l, struct request, link);
-        if (q->stream) {
-            stream_close(q->stream, 0);
-        }
+    end_requests(r);
+    struct mono end = mono_after(mono_now(), stop_patience);
+    while ((r->account_proc || !list_empty(&r->requests)) && !mono_reached(mono_now(), end)) {
+        err_ignore(loop_turn(r->lp, stop_step));
     }
-    mem_free(r);
+    if (!r->account_proc && list_empty(&r->requests)) {
+        mem_free(r); /* else a child that SIGKILL does not end still points here: we exit anyway */
+    }
 }

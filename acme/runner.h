@@ -11,7 +11,7 @@
 
 struct runner_config {
     char *url, *ca_file, *state_dir, *socket, *hook_socket, *uacme, *email;
-    int64_t child_uid, child_gid, deadline_s;
+    int64_t control_uid, child_uid, child_gid, deadline_s;
     int log_level;
     bool log_json;
 };
@@ -25,6 +25,7 @@ int runner_start(struct loop *lp,
                  char *out_why,
                  size_t why_size,
                  struct runner **out_runner) MUST_CHECK;
+/* Kills the children and waits for them, a few seconds at most; not from inside a callback. */
 void runner_free(struct runner *r);
 
 /* The hook role: what uacme calls. Returns the exit code. */
