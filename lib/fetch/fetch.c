@@ -56,7 +56,7 @@ struct fetch {
     fetch_line_fn line;
     fetch_done_fn done;
     void *arg;
-    struct deferred late_fail;
+    struct deferred late;
     struct retire retire;
 };
 
@@ -191,7 +191,7 @@ static void release(void *arg)
 static void end(struct fetch *x)
 {
     timer_cancel(&x->silence);
-    deferred_cancel(&x->late_fail);
+    deferred_cancel(&x->late);
     list_unlink(&x->link);
     curl_multi_remove_handle(x->f->multi, x->easy);
     loop_retire(x->f->lp, &x->retire, release, x);
@@ -379,9 +379,13 @@ static void set_options(struct fetch *x, const struct fetch_opts *o)
     set_headers(x, o);
 }
 
-static void fail_late(void *arg)
+/* Inside one of curl's own callbacks nothing may be added: then it is done right after. */
+static void add_late(void *arg)
 {
-    finish(arg, -EPROTO, "the request could not be started");
+    struct fetch *x = arg;
+    if (curl_multi_add_handle(x->f->multi, x->easy) != CURLM_OK) {
+        finish(x, -EPROTO, "the request could not be started");
+    }
 }
 
 static struct fetch *start(struct fetcher *f, const struct fetch_opts *o, struct fetch init)
@@ -401,7 +405,7 @@ static struct fetch *start(struct fetcher *f, const struct fetch_opts *o, struct
     set_options(x, o);
     heard(x);
     if (curl_multi_add_handle(f->multi, x->easy) != CURLM_OK) {
-        loop_defer(f->lp, &x->late_fail, fail_late, x);
+        loop_defer(f->lp, &x->late, add_late, x);
     }
     return x;
 }
@@ -437,7 +441,7 @@ void fetch_cancel(struct fetch *x)
     x->cancelled = true;
     timer_cancel(&x->silence);
     if (x->in_callback) {
-        loop_defer(x->f->lp, &x->late_fail, end_later,
+        loop_defer(x->f->lp, &x->late, end_later,
                    x); /* curl may not lose a handle inside its callback */
     } else {
         end(x);

@@ -114,7 +114,7 @@ static bool fail_char(struct parser *ps, const char *where)
         snprintf(what, sizeof what, "\\x%02x", c);
     } else if (c < 0x20 || c == 0x7f || (c == 0xc2 && ps->p[ps->at + 1] <= 0xa0)) {
         snprintf(what, sizeof what, "\\u%04x",
-                 c == 0xc2 ? ps->p[ps->at + 1] : c); /* controls and NBSP */
+                 (unsigned)(c == 0xc2 ? ps->p[ps->at + 1] : c)); /* controls and NBSP */
     } else {
         snprintf(what, sizeof what, "%.*s", (int)n, (const char *)ps->p + ps->at);
     }

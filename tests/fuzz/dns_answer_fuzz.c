@@ -22,6 +22,8 @@ static struct dns_snapshot *make(void)
     return s;
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct dns_snapshot *snap;
