@@ -384,8 +384,13 @@ void visitor_close_unrouted(struct relay *r)
     LIST_FOREACH (l, &r->visitors) {
         struct visitor *v = LIST_ENTRY(l, struct visitor, link);
         const struct route *route = routes_find(&r->routes, v->name, v->public_port);
-        if (!route || strcmp(route->node, v->node) != 0) {
+        if (route && strcmp(route->node, v->node) == 0) {
+            continue;
+        }
+        if (v->stream) {
             end(v, END_REVOKED, true);
+        } else {
+            turn_away(v, END_REVOKED); /* it has seen nothing of the node yet */
         }
     }
 }
