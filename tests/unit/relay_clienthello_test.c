@@ -184,6 +184,166 @@ static void not_tls(void **state)
     assert_int_equal(hello_parse(S(""), &h), HELLO_MORE);
 }
 
+/* Fed piece by piece, the reader says the same as with everything at once, and keeps its verdict.
+ */
+static void fed_in_pieces(void **state)
+{
+    (void)state;
+    struct buf hello = make_hello("a.example");
+    struct slice wire = buf_slice(&hello);
+    for (size_t step = 1; step < wire.n; step = step * 2 + 1) {
+        struct hello_reader r;
+        struct hello h;
+        hello_init(&r);
+        for (size_t at = 0; at < wire.n; at += step) {
+            bool last = at + step >= wire.n;
+            assert_int_equal(hello_feed(&r, slice_sub(wire, at, step), &h),
+                             last ? HELLO_OK : HELLO_MORE);
+        }
+        assert_string_equal(h.name, "a.example");
+        assert_int_equal(h.wire_len, wire.n);
+        assert_int_equal(hello_feed(&r, S("GET /"), &h), HELLO_OK); /* not the hello's any more */
+        hello_deinit(&r);
+    }
+    buf_deinit(&hello);
+}
+
+/* field.md section 5: the rows of the conformance table that are about size and cuts. */
+static void cuts_of_the_field(void **state)
+{
+    (void)state;
+    static const size_t pads[] = {1500, 9300};
+    for (size_t i = 0; i < ARRAY_LEN(pads); i++) {
+        struct buf exts = BUF_MAX(HELLO_WIRE_MAX);
+        char *pad = mem_new(pads[i]);
+        wr_u16(&exts, 51); /* key shares as large as post-quantum ones */
+        wr_vec16(&exts, slice_of(pad, pads[i]));
+        put_sni(&exts, S("last.example"));
+        struct buf wire = by_hand(buf_slice(&exts));
+        struct slice all = buf_slice(&wire);
+        static const size_t cuts[] = {1, 100, 1400};
+        for (size_t c = 0; c < ARRAY_LEN(cuts); c++) {
+            struct hello_reader r;
+            struct hello h;
+            hello_init(&r);
+            assert_int_equal(hello_feed(&r, slice_sub(all, 0, cuts[c]), &h), HELLO_MORE);
+            assert_int_equal(hello_feed(&r, slice_skip(all, cuts[c]), &h), HELLO_OK);
+            assert_string_equal(h.name, "last.example");
+            hello_deinit(&r);
+        }
+        struct buf two = resplit(all, all.n / 2), small = resplit(all, 50);
+        struct hello h;
+        assert_int_equal(hello_parse(buf_slice(&two), &h), HELLO_OK);
+        assert_int_equal(hello_parse(buf_slice(&small), &h), HELLO_OK);
+        assert_string_equal(h.name, "last.example");
+        buf_deinit(&two);
+        buf_deinit(&small);
+        buf_deinit(&wire);
+        buf_deinit(&exts);
+        mem_free(pad);
+    }
+}
+
+/* 64 KiB are counted on the wire, record headers included: up to the last byte, and not one more.
+ */
+static void the_limit(void **state)
+{
+    (void)state;
+    struct buf exts = BUF_MAX(2 * HELLO_WIRE_MAX);
+    char *pad = mem_new(HELLO_WIRE_MAX);
+    struct hello h;
+    size_t fits = 0;
+    for (size_t n = 65400; n <= 65460; n++) {
+        buf_clear(&exts);
+        put_sni(&exts, S("a.example"));
+        wr_u16(&exts, 21);
+        wr_vec16(&exts, slice_of(pad, n));
+        struct buf wire = by_hand(buf_slice(&exts));
+        assert_true(buf_ok(&wire));
+        bool in = wire.len <= HELLO_WIRE_MAX;
+        assert_int_equal(hello_parse(buf_slice(&wire), &h), in ? HELLO_OK : HELLO_TOO_BIG);
+        fits = in ? wire.len : fits;
+        buf_deinit(&wire);
+    }
+    assert_int_equal(fits, HELLO_WIRE_MAX);
+    /* A small hello in records of one byte: 12,000 of them are more wire than a client may use. */
+    buf_clear(&exts);
+    put_sni(&exts, S("a.example"));
+    wr_u16(&exts, 21);
+    wr_vec16(&exts, slice_of(pad, 12000));
+    struct buf wire = by_hand(buf_slice(&exts)), ones = BUF_MAX(HELLO_WIRE_MAX * 2);
+    for (size_t i = 5; i < wire.len; i++) {
+        buf_add(&ones, slice_of("\x16\x03\x01\x00\x01", 5));
+        buf_addc(&ones, buf_slice(&wire).p[i]);
+    }
+    assert_int_equal(hello_parse(slice_sub(buf_slice(&ones), 0, HELLO_WIRE_MAX - 1), &h),
+                     HELLO_MORE);
+    assert_int_equal(hello_parse(slice_sub(buf_slice(&ones), 0, HELLO_WIRE_MAX), &h),
+                     HELLO_TOO_BIG);
+    buf_deinit(&wire);
+    buf_deinit(&ones);
+    buf_deinit(&exts);
+    mem_free(pad);
+}
+
+static void long_names(void **state)
+{
+    (void)state;
+    struct buf exts = BUF_MAX(HELLO_WIRE_MAX);
+    char name[400];
+    for (size_t n = 250; n < 260; n++) {
+        for (size_t i = 0; i < n; i++) {
+            name[i] = i % 64 == 63 ? '.' : 'a';
+        }
+        put_sni(&exts, slice_of(name, n));
+        expect(&exts, n <= 253 ? HELLO_OK : HELLO_NO_NAME);
+    }
+    memset(name, 'a', sizeof name);
+    put_sni(&exts, slice_of(name, 64)); /* one label too long */
+    expect(&exts, HELLO_NO_NAME);
+    put_sni(&exts, S("xn--bcher-kva.example"));
+    expect(&exts, HELLO_OK);
+    put_sni(&exts, S("b\xc3\xbc"
+                     "cher.example"));
+    expect(&exts, HELLO_NO_NAME);
+    put_sni(&exts, S("two.dots.example.."));
+    expect(&exts, HELLO_NO_NAME);
+    buf_deinit(&exts);
+}
+
+static void odd_hellos(void **state)
+{
+    (void)state;
+    struct buf exts = BUF_MAX(HELLO_WIRE_MAX);
+    struct hello h;
+    put_sni(&exts, S("a.example"));
+    wr_u16(&exts, 42);
+    wr_vec16(&exts, S(""));
+    struct buf wire = by_hand(buf_slice(&exts));
+    assert_int_equal(hello_parse(buf_slice(&wire), &h), HELLO_OK);
+    assert_true(h.early_data);
+    /* More handshake in the hello's record, or a record that ends after it. */
+    struct buf more = BUF_MAX(4096);
+    buf_add(&more, slice_of("\x16\x03\x01", 3));
+    wr_u16(&more, (uint16_t)(wire.len - 5 + 1));
+    buf_add(&more, slice_skip(buf_slice(&wire), 5));
+    assert_int_equal(hello_parse(buf_slice(&more), &h), HELLO_NOT_TLS);
+    /* Two host names in one list; a name of another type only. */
+    buf_clear(&exts);
+    wr_u16(&exts, 0);
+    wr_vec16(&exts, slice_of("\0\x0c\0\0\3a.b\0\0\3c.d", 14));
+    expect(&exts, HELLO_NO_NAME);
+    wr_u16(&exts, 0);
+    wr_vec16(&exts, slice_of("\0\6\1\0\3a.b", 8));
+    expect(&exts, HELLO_NO_NAME);
+    wr_u16(&exts, 0);
+    wr_vec16(&exts, slice_of("\0\7\0\0\3a.b", 8)); /* the list is longer than the extension */
+    expect(&exts, HELLO_NO_NAME);
+    buf_deinit(&more);
+    buf_deinit(&wire);
+    buf_deinit(&exts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +353,11 @@ int main(void)
         cmocka_unit_test(big_hello_name_last),
         cmocka_unit_test(bad_names),
         cmocka_unit_test(not_tls),
+        cmocka_unit_test(fed_in_pieces),
+        cmocka_unit_test(cuts_of_the_field),
+        cmocka_unit_test(the_limit),
+        cmocka_unit_test(long_names),
+        cmocka_unit_test(odd_hellos),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
