@@ -11,7 +11,7 @@
 #include "lib/base/text.h"
 #include "lib/io/stream.h"
 
-enum { PIECE = 16 * 1024, BACKEND_FULL = 128 * 1024, RESPONSE_IN = HEAD_MAX + PIECE };
+enum { PIECE = 16 * 1024, RESPONSE_IN = HEAD_MAX + PIECE };
 
 static const int64_t connect_wait = SECONDS(10);
 
@@ -362,8 +362,7 @@ static bool dial(struct proxy *p, struct buf *head)
     *b = (struct backend){.p = p, .lp = p->lp};
     buf_init(&b->head, head->max);
     buf_add(&b->head, buf_slice(head));
-    struct stream_opts o = {
-        .in_max = RESPONSE_IN, .open_timeout_ns = connect_wait, .low_water = BACKEND_FULL / 2};
+    struct stream_opts o = {.in_max = RESPONSE_IN, .open_timeout_ns = connect_wait};
     p->backend = b;
     b->stream = stream_new(p->lp, fd, NULL, S(""), &backend_ops, &o, b);
     return true;
@@ -430,7 +429,7 @@ static size_t take_request_body(struct proxy *p, struct slice data)
 {
     struct slice piece = slice_sub(data, 0, PIECE);
     bool done = false, bad = false;
-    if (!p->backend || !p->backend->open || stream_queued(p->backend->stream) > BACKEND_FULL) {
+    if (!p->backend || !p->backend->open || !stream_has_room(p->backend->stream, PIECE)) {
         return 0;
     }
     if (p->in_kind == BODY_LENGTH) {

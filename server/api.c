@@ -139,6 +139,7 @@ static void save(struct app *a, struct http_rq *rq, struct policy *take)
     log_info("policy.saved", F_STR("by", id->user.login), F_STR("etag", a->policy_etag));
     add_etag(a, rq);
     http_rq_reply(rq, 200, "application/hujson", text);
+    approval_settle(a, id->user.login);
     bus_wake(a);
 }
 

@@ -190,6 +190,9 @@ int approval_deny(struct app *a, const struct decision *d) MUST_CHECK;
 void approval_query(void *app, struct http_rq *rq);
 void approval_cancel(void *app, struct http_rq *rq);
 void approval_minute(struct app *a);
+void approval_settle(
+    struct app *a,
+    const char *by); /* pending requests whose node has the right by now are granted */
 
 /* ---- handlers ---- */
 void node_register(void *app, struct http_rq *rq);
@@ -216,6 +219,7 @@ void page_request(void *app, struct http_rq *rq);
 void page_approve(void *app, struct http_rq *rq);
 void page_deny(void *app, struct http_rq *rq);
 void page_style(void *app, struct http_rq *rq);
+void page_icon(void *app, struct http_rq *rq);
 void page_script(void *app, struct http_rq *rq);
 /* A page that says one thing: wrong password, not found, done. */
 void page_message(

@@ -148,6 +148,7 @@ static int apply(struct app *a, const struct decision *d, const struct grant *g)
     a->tailnet.https_enabled = true;
     log_info("request.approved", F_STR("request", d->request->stable_id), F_STR("by", d->by->login),
              F_STR("grant", g->selector));
+    approval_settle(a, d->by->login);
     bus_wake(a);
     return 0;
 }
@@ -193,6 +194,51 @@ int approval_deny(struct app *a, const struct decision *d)
     log_info("request.denied", F_STR("request", d->request->stable_id), F_STR("by", d->by->login));
     bus_wake(a);
     return 0;
+}
+
+/* ---- requests that the policy has answered meanwhile ---- */
+
+struct settling {
+    struct app *a;
+    const char *by;
+    int64_t requests[64]; /* a batch; what is left is settled with the next change */
+    size_t count;
+};
+
+static void note_pending(void *arg, const struct store_request *r)
+{
+    struct settling *s = arg;
+    if (strcmp(r->state, "pending") == 0 && s->count < ARRAY_LEN(s->requests)) {
+        s->requests[s->count++] = r->id;
+    }
+}
+
+static void note_node(void *arg, const struct store_node *n)
+{
+    struct settling *s = arg;
+    if (policy_state_may(s->a, n)) {
+        store_requests_recent(s->a->db, n->id, wall_now(), note_pending, s);
+    }
+}
+
+void approval_settle(struct app *a, const char *by)
+{
+    struct settling s = {.a = a, .by = by};
+    store_nodes_each(a->db, note_node, &s);
+    if (!s.count) {
+        return;
+    }
+    AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
+    int rc = tx ? 0 : -EIO;
+    for (size_t i = 0; !rc && i < s.count; i++) {
+        rc = store_request_decide(a->db, s.requests[i], "granted", slice_str(by),
+                                  S("the policy gives it"));
+    }
+    rc = rc ? rc : store_change(a->db, a->tailnet.id, "request", 0);
+    rc = rc ? rc : db_commit(&tx);
+    if (rc) {
+        log_error("requests.not_settled", F_ERR(rc));
+    }
 }
 
 /* ---- POST /node/v1/feature/query ---- */

@@ -66,6 +66,14 @@ void page_style(void *app, struct http_rq *rq)
     http_rq_reply(rq, 200, "text/css; charset=utf-8", slice_str(web_style_css));
 }
 
+/* Browsers ask for one; an empty answer keeps their consoles quiet. */
+void page_icon(void *app, struct http_rq *rq)
+{
+    (void)app;
+    http_rq_add_header(rq, "Cache-Control", "max-age=86400");
+    reply_none(rq);
+}
+
 void page_script(void *app, struct http_rq *rq)
 {
     (void)app;

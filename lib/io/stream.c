@@ -422,6 +422,13 @@ struct stream *stream_new(struct loop *lp,
     return s;
 }
 
+bool stream_has_room(struct stream *s, size_t n)
+{
+    bool room = stream_queued(s) + n <= s->out_max;
+    s->want_drain = s->want_drain || !room;
+    return room;
+}
+
 int stream_write(struct stream *s, struct slice data)
 {
     if (s->closing || s->shut_wanted) {

@@ -43,6 +43,8 @@ struct stream *stream_new(struct loop *lp,
                           void *arg);
 /* 0, or BUF_FULL (nothing queued; on_drain will come), or -EPIPE after shutdown or close. */
 int stream_write(struct stream *s, struct slice data) MUST_CHECK;
+/* Would n bytes be taken now? When not, on_drain comes as after BUF_FULL. */
+bool stream_has_room(struct stream *s, size_t n);
 size_t stream_queued(const struct stream *s);
 void stream_pause(struct stream *s, bool paused); /* stop or go on reading */
 void stream_shutdown(struct stream *s);           /* EOF to the peer once the queue is sent */

@@ -84,11 +84,13 @@ class Host:
 
 class Net:
     """The whole: hosts by name, ended by close()."""
+    count = 0
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.tag = f"of{os.getpid()}"
+        Net.count += 1
+        self.tag = f"of{os.getpid()}x{Net.count}"
         self.hosts = {}
         self.inet = self._bridge("inet")
 

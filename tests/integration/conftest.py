@@ -1,0 +1,79 @@
+"""Fixtures. Without CAP_NET_ADMIN pytest starts itself again in a user namespace; failing that, tests are skipped by name."""
+import os
+import shutil
+import sys
+
+import pytest
+
+import cluster as clusterlib
+import net as netlib
+
+
+def pytest_configure(config):
+    if netlib.available() or os.environ.get("OPENFUNNEL_REEXEC"):
+        return
+    argv = netlib.reexec_argv([sys.executable, "-m", "pytest", *config.invocation_params.args])
+    if argv:
+        os.environ["OPENFUNNEL_REEXEC"] = "1"
+        os.execvp(argv[0], argv)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def namespaces():
+    if not netlib.available():
+        pytest.skip("no network namespaces here: neither CAP_NET_ADMIN nor unshare -Urnm", allow_module_level=True)
+
+
+def _logs(c):
+    for name, p in c.processes.items():
+        if not name.startswith("unbound"):
+            print(f"===== {name}\n{p.log.read_text(errors='replace')[-3000:]}")
+
+
+def _cluster(folder, **kw):
+    c = clusterlib.Cluster(folder, **kw)
+    try:
+        c.start()
+    except BaseException:
+        _logs(c)
+        c.stop()
+        raise
+    return c
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("of")
+    # uacme's user must reach its order's directory; what is secret has its own mode.
+    for p in (path, path.parent, path.parent.parent):
+        if p.stat().st_uid == os.getuid():
+            p.chmod(0o755)
+    yield path
+    if not os.environ.get("OPENFUNNEL_KEEP"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def fresh(folder):
+    """Registered, nothing permitted."""
+    c = _cluster(folder / "fresh")
+    yield c
+    _logs(c)
+    c.stop()
+
+
+@pytest.fixture(scope="module")
+def live(folder):
+    """Permitted, a backend, and a background funnel that is open."""
+    c = _cluster(folder / "live")
+    try:
+        c.first_approval()
+        c.backend()
+        c.funnel("--bg", "3000")
+    except BaseException:
+        _logs(c)
+        c.stop()
+        raise
+    yield c
+    _logs(c)
+    c.stop()

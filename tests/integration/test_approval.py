@@ -1,0 +1,87 @@
+"""Approval without a browser; the browser's turn is in test_browser.py."""
+import json
+import re
+import time
+
+from cluster import wait_for
+
+
+def ask(c, *args):
+    p = c.funnel_start(*args)
+    url = wait_for(lambda: next((w for w in p.err.read_text().split() if "/f/" in w), None))
+    return p, url
+
+
+def test_deny_then_cool_down_then_approve(fresh):
+    fresh.setup_password()
+    fresh.backend()
+    p, url = ask(fresh, "3000")
+    text = p.err.read_text()
+    code = re.search(r"code: ([A-Z]{4}-\d[A-Z])", text).group(1)
+    html = fresh.page(url.removeprefix("https://control.example.net"))
+    for part in (code, "laptop", "ann@example.com", fresh.node_host.nat.address, "&quot;attr&quot;:   [&quot;funnel&quot;]"):
+        assert part in html, part
+    assert re.search(r'name=grant value="autogroup:member" checked', html)
+    csrf = re.search(r'name=csrf value="([^"]*)"', html).group(1)
+    path = url.removeprefix("https://control.example.net")
+    assert fresh.browser_post(f"{path}/deny", {"csrf": "0" * 64, "reason": "x"}) == 403
+    assert fresh.browser_post(f"{path}/deny", {"csrf": csrf, "reason": "not today"}) == 303
+    assert p.wait(10) == 77
+    assert "not today" in p.err.read_text() and p.out.read_text() == ""
+    done = fresh.funnel("3000", check=False)
+    assert done.returncode == 77 and "10 min" in done.stderr
+    # Another port is another request.
+    before = fresh.get_policy()
+    p, url = ask(fresh, "--https=8443", "3000")
+    start = time.monotonic()
+    assert fresh.approve(url) == 303
+    fresh.wait_live(p)
+    assert time.monotonic() - start < 15
+    after = fresh.get_policy()
+    assert "autogroup:member" in after and all(line in after.splitlines() for line in before.splitlines())
+    p.terminate()
+    p.wait()
+
+
+def test_same_question_same_request(fresh):
+    fresh.set_policy("{}")
+    p, url = ask(fresh, "--https=10000", "3000")
+    p.kill()
+    p.wait()
+    p, url2 = ask(fresh, "--https=10000", "3000")
+    assert url == url2
+    # Granted by policy instead of by the page: the command goes on all the same.
+    fresh.permit()
+    fresh.wait_live(p)
+    p.terminate()
+    p.wait()
+
+
+def test_a_page_shown_before_a_policy_change_is_not_applied(fresh):
+    fresh.set_policy("{}")
+    p, url = ask(fresh, "--https=8443", "enable")
+    path = url.removeprefix("https://control.example.net")
+    html = fresh.page(path)
+    fields = {k: re.search(rf'name={k} value="([^"]*)"', html).group(1) for k in ("csrf", "etag")}
+    fresh.set_policy("{\n}\n")
+    assert fresh.browser_post(f"{path}/approve", {**fields, "grant": "autogroup:member"}) == 409
+    assert "funnel" not in fresh.get_policy()
+    assert fresh.approve(url) == 303
+    assert p.wait(10) == 0
+
+
+def test_login_is_needed_and_tries_are_counted(fresh):
+    out = fresh.visitor.run("curl", "-s", "--cacert", fresh.ca.cert, "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}",
+                            "https://control.example.net/f/00000000000000000000000000")
+    assert out == "303 https://control.example.net/login"
+    codes = []
+    for _ in range(8):
+        codes.append(int(fresh.visitor.run(
+            "curl", "-s", "--cacert", fresh.ca.cert, "-o", "/dev/null", "-w", "%{http_code}", "-H",
+            "Origin: https://control.example.net", "-d", "login=ann@example.com&password=wrong-wrong-wrong",
+            "https://control.example.net/login")))
+    assert codes[0] == 401 and codes[-1] == 429
+    out = fresh.visitor.run("curl", "-s", "--cacert", fresh.ca.cert, "-o", "/dev/null", "-w", "%{http_code}", "-H",
+                            "Origin: https://evil.example", "-d", "login=a&password=b", "https://control.example.net/login")
+    assert out == "403"
+    assert json.loads(fresh.api("GET", "/api/v2/tailnet/-/devices")[1])["devices"][0]["user"] == "ann@example.com"
