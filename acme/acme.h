@@ -62,7 +62,8 @@ struct acme_challenge_ops {
     void (*end)(void *arg,
                 const char *order_id,
                 struct slice name,
-                struct slice txt_value); /* done or failed */
+                struct slice txt_value); /* once for every begin, also a refused one, at the latest
+                                            when the order ends */
 };
 
 struct acme_issuer;

@@ -29,7 +29,7 @@ enum {
     ORDER_S = 600, /* a token lives no longer; the runner's own deadline ends an order before */
 };
 
-static const int64_t account_retry = SECONDS(5);
+static const int64_t account_retry = SECONDS(1); /* a local socket; CAA waits for it */
 
 struct value {
     char name[TEXT_NAME_SIZE];

@@ -17,6 +17,7 @@
 #include "dns/dns.h"
 #include "lib/base/err.h"
 #include "lib/base/file.h"
+#include "lib/base/list.h"
 #include "lib/base/mem.h"
 #include "lib/data/json.h"
 #include "lib/io/stream.h"
@@ -26,6 +27,7 @@ enum mode { MODE_PLAIN, MODE_REFUSE, MODE_WRONG, MODE_HOLD };
 struct tool {
     struct loop *lp;
     struct stream *in;
+    struct list jobs;
     struct acme_issuer *issuer;
     struct dns_zone *zone;
     struct dns_server *dns;
@@ -37,6 +39,7 @@ struct tool {
 };
 
 struct job {
+    struct list link; /* in jobs: an issuer that ends calls no done */
     struct tool *t;
     char id[41];
 };
@@ -134,6 +137,7 @@ static void tell(struct job *job, const char *class, const struct acme_result *r
     js_set_int(j, "retryAt", r->retry_at.s);
     js_set_str(j, "chain", r->chain_pem);
     say(job->t, j);
+    list_unlink(&job->link);
     mem_free(job);
 }
 
@@ -151,6 +155,7 @@ static void issue(struct tool *t, struct slice id, struct slice names, struct sl
     size_t count = 0;
     char path[300], why[200] = "";
     job->t = t;
+    list_push_back(&t->jobs, &job->link);
     while (count < ARRAY_LEN(allowed) && slice_split(&names, ',', &allowed[count])) {
         count++;
     }
@@ -251,6 +256,7 @@ static bool start_dns(struct tool *t, struct slice zone, uint16_t port)
 int main(int argc, char **argv)
 {
     struct tool t = {.lp = loop_new()};
+    list_init(&t.jobs);
     uint64_t uid, port;
     if (argc != 6 || !slice_u64(slice_str(argv[3]), UINT32_MAX, &uid) ||
         !slice_u64(slice_str(argv[5]), UINT16_MAX, &port) ||
@@ -284,6 +290,9 @@ int main(int argc, char **argv)
         t.held(t.held_ctx, false);
     }
     rc = rc ? rc : loop_turn(t.lp, 0);
+    LIST_FOREACH (l, &t.jobs) {
+        mem_free(LIST_ENTRY(l, struct job, link));
+    }
     dns_server_stop(t.dns);
     dns_zone_free(t.zone);
     loop_free(t.lp);

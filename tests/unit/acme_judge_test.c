@@ -292,24 +292,31 @@ static void odd_texts(void **state)
     refuse_text(&t, not_one);
     buf_adds(&t, "-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----");
     refuse_text(&t, not_one);
-    buf_adds(&t, "words\n"), buf_add(&t, p);
+    buf_adds(&t, "words\n");
+    buf_add(&t, p);
     refuse_text(&t, not_one);
-    buf_add(&t, p), buf_adds(&t, "words\n");
+    buf_add(&t, p);
+    buf_adds(&t, "words\n");
     refuse_text(&t, not_one);
-    buf_add(&t, p), buf_add(&t, p);
+    buf_add(&t, p);
+    buf_add(&t, p);
     refuse_text(&t, not_one);
     /* A second block that no reader parses, with the right last line. */
-    buf_add(&t, p),
-        buf_adds(&t, "-----BEGIN CERTIFICATE REQUEST-----\n!\n-----END CERTIFICATE REQUEST-----\n");
+    buf_add(&t, p);
+    buf_adds(&t, "-----BEGIN CERTIFICATE REQUEST-----\n!\n-----END CERTIFICATE REQUEST-----\n");
     refuse_text(&t, not_one);
-    buf_add(&t, slice_sub(p, 0, 36)), buf_adds(&t, "Proc-Type: 4,CLEAR\n\n"),
-        buf_add(&t, slice_skip(p, 36));
+    buf_add(&t, slice_sub(p, 0, 36));
+    buf_adds(&t, "Proc-Type: 4,CLEAR\n\n");
+    buf_add(&t, slice_skip(p, 36));
     refuse_text(&t, not_one);
     /* A short first line: the same bytes, another text. */
-    buf_add(&t, slice_sub(p, 0, 36)), buf_add(&t, slice_sub(line, 0, 8)), buf_adds(&t, "\n");
+    buf_add(&t, slice_sub(p, 0, 36));
+    buf_add(&t, slice_sub(line, 0, 8));
+    buf_adds(&t, "\n");
     buf_add(&t, slice_skip(p, 44));
     refuse_text(&t, not_one);
-    buf_add(&t, p), buf_addc(&t, '\0');
+    buf_add(&t, p);
+    buf_addc(&t, '\0');
     refuse_text(&t, not_one);
     reencode(p, &t, 1, -1);
     refuse_text(&t, not_one);
