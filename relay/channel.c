@@ -15,14 +15,16 @@
 enum { URL_SIZE = 512, LINE_MAX = 64 * 1024 * 1024 };
 
 static const int64_t backoff_first = MS(250), backoff_most = SECONDS(5), report_every = SECONDS(15),
-                     heard_every = SECONDS(60);
+                     heard_every = SECONDS(60), ask_anew = SECONDS(1);
 
 struct channel {
     struct relay *r;
     struct fetch *stream, *report;
     struct timer again, regular;
+    struct deferred refused;       /* a line made no sense: all of it is wanted again */
     struct deferred applied, soon; /* once a turn, however many lines or sessions came in it */
     int64_t backoff;
+    bool want_all;       /* what we have is not to be built upon */
     bool connected;      /* the stream is open: what it has said is still true */
     bool report_pending; /* one is to follow the one that runs */
     struct mono heard_saved;
@@ -155,20 +157,35 @@ static void on_applied(void *arg)
     send_report(c);
 }
 
+static void on_again(void *arg)
+{
+    open_stream(arg);
+}
+
+/* A delta that was not applied would make those after it wrong: begin with a snapshot. */
+static void on_refused(void *arg)
+{
+    struct channel *c = arg;
+    fetch_cancel(STEAL(c->stream));
+    c->connected = false;
+    c->want_all = true;
+    timer_set_in(c->r->lp, &c->again, ask_anew, on_again, c);
+}
+
 static void on_line(void *arg, struct slice line)
 {
     struct channel *c = arg;
     char why[200];
+    if (c->refused.pending) {
+        return; /* it came in one piece with what was refused */
+    }
     if (routes_apply(&c->r->routes, line, why, sizeof why) < 0) {
         log_warn("routes.refused", F_STR("why", why));
+        loop_defer(c->r->lp, &c->refused, on_refused, c);
         return;
     }
+    c->want_all = false;
     loop_defer(c->r->lp, &c->applied, on_applied, c);
-}
-
-static void on_again(void *arg)
-{
-    open_stream(arg);
 }
 
 static void on_done(void *arg, const struct fetch_result *res)
@@ -186,7 +203,8 @@ static void on_done(void *arg, const struct fetch_result *res)
 static void open_stream(struct channel *c)
 {
     char url[URL_SIZE], path[64];
-    snprintf(path, sizeof path, "/relay/v1/stream?have=%lld", (long long)c->r->routes.version);
+    snprintf(path, sizeof path, "/relay/v1/stream?have=%lld",
+             c->want_all ? 0LL : (long long)c->r->routes.version);
     url_of(c->r, path, url);
     struct fetch_opts o = {.url = url, .bearer = buf_slice(&c->r->state.token), .max = LINE_MAX};
     c->stream = fetch_stream(c->r->fetcher, &o, on_open, on_line, on_done, c);
@@ -213,6 +231,7 @@ void channel_stop(struct relay *r)
     fetch_cancel(c->report);
     timer_cancel(&c->again);
     timer_cancel(&c->regular);
+    deferred_cancel(&c->refused);
     deferred_cancel(&c->applied);
     deferred_cancel(&c->soon);
     mem_free(c);
