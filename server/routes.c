@@ -6,6 +6,7 @@ enum { FORM = 8 * 1024, SMALL = 16 * 1024 };
 const struct http_route app_routes[] = {
     {HTTP_GET,  "/healthz",                      0,               ROUTE_PUBLIC, api_health       },
     {HTTP_GET,  "/style.css",                    0,               ROUTE_PUBLIC, page_style       },
+    {HTTP_GET,  "/favicon.ico",                  0,               ROUTE_PUBLIC, page_icon        },
     {HTTP_GET,  "/setup.js",                     0,               ROUTE_PUBLIC, page_script      },
     {HTTP_GET,  "/login",                        0,               ROUTE_PUBLIC, page_login       },
     {HTTP_POST, "/login",                        FORM,            ROUTE_PUBLIC, page_login_post  },

@@ -115,6 +115,13 @@ class Cluster:
         """False inside a user namespace with one mapped user."""
         return pathlib.Path("/proc/self/uid_map").read_text().split()[2] != "1"
 
+    origin = f"https://{CONTROL}"
+    dns_for_pebble = "127.0.0.1:53"
+
+    @staticmethod
+    def _at(host, port):
+        return [f"{host.address}:{port}", *([f"[{host.address6}]:{port}"] if host.address6 else [])]
+
     # ---- hosts and names ----
 
     def build(self):
@@ -176,7 +183,7 @@ stub-zone:
             "privateKey": str(key), "httpPort": 5002, "tlsPort": 5001, "ocspResponderURL": "",
             "externalAccountBindingRequired": False}}))
         # 5 % of the nonces are refused: Pebble's default, left on.
-        self.add(self.ca_host, "pebble", "pebble", "-config", conf, "-dnsserver", "127.0.0.1:53",
+        self.add(self.ca_host, "pebble", "pebble", "-config", conf, "-dnsserver", self.dns_for_pebble,
                  env={"PEBBLE_VA_NOSLEEP": "1"}).start()
         root = wait_for(lambda: self.ca_host.run("curl", "-sf", "--cacert", self.ca.cert,
                                                  "https://ca.example.net:15000/roots/0"))
@@ -192,13 +199,13 @@ stub-zone:
         self.control_conf = f / "control.hujson"
         self.control_conf.write_text(f"""// Control of the test installation.
 {{
-    "origin": "https://{CONTROL}",
+    "origin": "{self.origin}",
     "zone": "{ZONE}",
     "nameServers": ["ns1.example.net"],
     "stateDir": "{f}/control",
-    "listen": ["{self.control_host.address}:443", "[{self.control_host.address6}]:443"],
+    "listen": {json.dumps(self._at(self.control_host, 443))},
     "tls": {{"cert": "{crt}", "key": "{key}"}},
-    "dns": {{"listen": ["{self.control_host.address}:53", "[{self.control_host.address6}]:53"], "ttl": 5}},
+    "dns": {{"listen": {json.dumps(self._at(self.control_host, 53))}, "ttl": 5}},
     "acme": {{"runner": "{f}/acme.sock", "hook": "{f}/hook.sock", "hookUid": {uid}, "caa": "ca.example.net"}},
 }}
 """)
@@ -215,12 +222,12 @@ stub-zone:
 """)
         for i, host in enumerate(self.relay_hosts):
             (f / f"relay{i + 1}.hujson").write_text(f"""{{
-    "control": "https://{CONTROL}",
+    "control": "{self.origin}",
     "caFile": "{self.ca.cert}",
     "stateDir": "{f}/relay{i + 1}",
     "name": "relay{i + 1}",
     "host": "relay{i + 1}.example.org",
-    "addresses": ["{host.address}", "{host.address6}"],
+    "addresses": {json.dumps([a for a in (host.address, host.address6) if a])},
 }}
 """)
         self.agent_conf = f / "agent.hujson"
@@ -238,7 +245,7 @@ stub-zone:
         self.wait_control()
 
     def wait_control(self, seconds=20):
-        wait_for(lambda: "ok" in self.visitor.run("curl", "-sf", "--cacert", self.ca.cert, f"https://{CONTROL}/healthz"),
+        wait_for(lambda: "ok" in self.visitor.run("curl", "-sf", "--cacert", self.ca.cert, f"{self.origin}/healthz"),
                  seconds)
 
     def start_relay(self, i):
@@ -272,7 +279,7 @@ stub-zone:
         self.add(self.node_host, "agent", BIN / "funneld", "--config", self.agent_conf).start()
         wait_for(lambda: (self.folder / "funneld.sock").exists())
         key = self.folder / "secrets" / "auth-key"
-        self.funnel("up", "--control", f"https://{CONTROL}", "--auth-key", f"file:{key}", "--hostname", "laptop")
+        self.funnel("up", "--control", self.origin, "--auth-key", f"file:{key}", "--hostname", "laptop")
         self.tailnet = self.status()["self"]["tailnet"]
         self.name = f"laptop.{self.tailnet}.{ZONE}"
         self.url = f"https://{self.name}/"
@@ -310,7 +317,7 @@ stub-zone:
             argv += ["-H", h]
         if body is not None:
             argv += ["--data-binary", "@-"]
-        out = subprocess.run((host or self.visitor).argv(*argv, f"https://{CONTROL}{path}"), input=body or "", text=True,
+        out = subprocess.run((host or self.visitor).argv(*argv, f"{self.origin}{path}"), input=body or "", text=True,
                              capture_output=True, timeout=30)
         text, _, code = out.stdout.rpartition("\n")
         return int(code or 0), text, (self.folder / "headers").read_text()
@@ -334,8 +341,8 @@ stub-zone:
             raise RuntimeError(f"curl {args}: exit {done.returncode}\n{done.stderr.decode()}")
         return done.stdout if check else done
 
-    def backend(self, port=3000, script="backend.py"):
-        p = self.add(self.node_host, f"backend-{port}", "/usr/bin/python3", pathlib.Path(__file__).parent / script, port)
+    def backend(self, port=3000, script=pathlib.Path(__file__).parent / "backend.py"):
+        p = self.add(self.node_host, f"backend-{port}", "/usr/bin/python3", script, port)
         p.start()
         wait_for(lambda: self.node_host.run("curl", "-s", f"http://127.0.0.1:{port}/"))
         return p
@@ -350,18 +357,18 @@ stub-zone:
     def browser_post(self, path, fields):
         """A form post as a browser sends it; the cookie jar is kept. The status."""
         argv = ["curl", "-s", "--cacert", self.ca.cert, "-o", self.folder / "page.html", "-w", "%{http_code}", "-c",
-                self.folder / "jar", "-b", self.folder / "jar", "-H", f"Origin: https://{CONTROL}"]
+                self.folder / "jar", "-b", self.folder / "jar", "-H", f"Origin: {self.origin}"]
         for k, v in fields.items():
             argv += ["--data-urlencode", f"{k}={v}"]
-        return int(self.visitor.run(*argv, f"https://{CONTROL}{path}"))
+        return int(self.visitor.run(*argv, f"{self.origin}{path}"))
 
     def page(self, path):
-        return self.visitor.run("curl", "-s", "--cacert", self.ca.cert, "-b", self.folder / "jar", f"https://{CONTROL}{path}")
+        return self.visitor.run("curl", "-s", "--cacert", self.ca.cert, "-b", self.folder / "jar", f"{self.origin}{path}")
 
     def approve(self, url, grant=None):
         """Reads the page's form and sends it, as a browser without JavaScript would."""
         import re
-        path = url.removeprefix(f"https://{CONTROL}")
+        path = url.removeprefix(self.origin)
         html = self.page(path)
         fields = {k: re.search(rf'name=["\']?{k}["\']? value="([^"]*)"', html).group(1) for k in ("csrf", "etag")}
         fields["grant"] = grant or re.search(r'name=grant value="([^"]*)" checked', html).group(1)

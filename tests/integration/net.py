@@ -82,6 +82,25 @@ class Host:
         return inside
 
 
+class LoopHost:
+    """A "host" of the demo: an address of 127.0.0.0/8 and its own resolv.conf and hosts, no namespace of its own."""
+
+    def __init__(self, folder, name, address):
+        self.name, self.address, self.address6, self.nat = name, address, None, self
+        self.resolv, self.hosts = folder / f"{name}.resolv.conf", folder / f"{name}.hosts"
+        self.resolv.write_text("nameserver 127.0.0.1\n")
+        self.hosts.write_text("127.0.0.1 localhost\n")
+
+    argv_script = 'mount --bind {resolv} /etc/resolv.conf && mount --bind {hosts} /etc/hosts && exec "$@"'
+
+    def argv(self, *argv):
+        script = self.argv_script.format(resolv=self.resolv, hosts=self.hosts)
+        return ["unshare", "-m", "sh", "-c", script, "sh", *map(str, argv)]
+
+    def run(self, *argv, **kw):
+        return run(*self.argv(*argv), **kw)
+
+
 class Net:
     """The whole: hosts by name, ended by close()."""
     count = 0
