@@ -96,6 +96,7 @@ struct agent {
     struct tls_ctx *visitor_tls; /* NULL until there is a certificate */
     unsigned operator_gid;       /* (unsigned)-1: none */
     struct watch ipc;
+    struct timer hourly; /* renewal is looked at */
     bool stopping;
 };
 

@@ -39,12 +39,10 @@ static void on_err(enum err_kind kind, int code, const char *file, int line, con
     log_err_sink((int)kind, code, file, line, func);
 }
 
-static struct timer hourly;
-
 static void on_hour(void *arg)
 {
     struct agent *a = arg;
-    timer_set_in(a->lp, &hourly, SECONDS(3600), on_hour, a);
+    timer_set_in(a->lp, &a->hourly, SECONDS(3600), on_hour, a);
     cert_check(a); /* renewal */
 }
 
@@ -67,7 +65,7 @@ static int start(struct agent *a, char *why, size_t size)
     cert_load(a);
     serve_load(a);
     control_start(a);
-    timer_set_in(a->lp, &hourly, SECONDS(3600), on_hour, a);
+    timer_set_in(a->lp, &a->hourly, SECONDS(3600), on_hour, a);
     return ipc_start(a, why, size);
 }
 
