@@ -28,11 +28,12 @@ void buf_deinit(struct buf *b); /* legal on any initialised or zeroed buf; may b
 void buf_clear(struct buf *b);  /* keeps the memory, clears `full` */
 
 int buf_push(struct buf *b, struct slice s) MUST_CHECK; /* 0 or BUF_FULL, nothing added then */
-void buf_add(struct buf *b, struct slice s);   /* sticky: sets `full` */
+void buf_add(struct buf *b, struct slice s);            /* sticky: sets `full` */
 void buf_addc(struct buf *b, char c);
 void buf_adds(struct buf *b, const char *text);
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_addv(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
+
 static inline bool buf_ok(const struct buf *b)
 {
     return !b->full;
@@ -51,6 +52,7 @@ static inline struct slice buf_slice(const struct buf *b)
     return (struct slice){b->p ? b->p + b->head : "", b->len};
 }
 
-/* NUL-terminated view (the NUL is not counted); valid until the next change. "" when out of room. */
+/* NUL-terminated view (the NUL is not counted); valid until the next change. "" when out of room.
+ */
 const char *buf_cstr(struct buf *b);
 char *buf_steal_cstr(struct buf *b); /* mem_free; buf is empty after */

@@ -3,6 +3,7 @@
 #include "lib/base/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 struct mono mono_now(void)
@@ -80,4 +81,13 @@ bool wall_parse(struct slice s, struct wall *out_t)
     }
     out_t->s = days_of(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec;
     return true;
+}
+
+void wall_format_now_ms(char out[WALL_TEXT_SIZE + 8])
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    wall_format((struct wall){now.tv_sec}, out);
+    size_t n = strlen(out);
+    snprintf(out + n - 1, 8, ".%03dZ", (int)(now.tv_nsec / 1000000));
 }

@@ -1,5 +1,6 @@
 #pragma once
-/* Monotonic time for deadlines, wall time for people and certificates: two types that do not mix. */
+/* Monotonic time for deadlines, wall time for people and certificates: two types that do not mix.
+ */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,4 +34,6 @@ static inline bool mono_reached(struct mono now, struct mono deadline)
 #define WALL_TEXT_SIZE 32
 /* RFC 3339, UTC, whole seconds: 2026-11-24T12:00:00Z. */
 void wall_format(struct wall t, char out[WALL_TEXT_SIZE]);
+/* Now, with milliseconds, for logs: 2026-11-24T12:00:00.123Z. */
+void wall_format_now_ms(char out[WALL_TEXT_SIZE + 8]);
 bool wall_parse(struct slice text, struct wall *out_t);

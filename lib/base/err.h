@@ -1,4 +1,5 @@
 #pragma once
+
 /*
  * The error doctrine (STYLE section 2, habits 1 and 2). A function that can
  * fail returns int:
@@ -12,8 +13,8 @@
  */
 enum err_kind { ERR_ORIGIN, ERR_TRACE, ERR_FOLD };
 
-typedef void (*err_sink_fn)(enum err_kind kind, int code, const char *file, int line,
-                            const char *func);
+typedef void (*err_sink_fn)(
+    enum err_kind kind, int code, const char *file, int line, const char *func);
 
 void err_set_sink(err_sink_fn sink);
 int err_note(enum err_kind kind, int code, const char *file, int line, const char *func);

@@ -53,6 +53,6 @@ static inline struct list *list_first(struct list *head)
 
 #define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
 /* Safe against unlinking the current node. */
-#define LIST_FOREACH(it, head)                                              \
+#define LIST_FOREACH(it, head)                                                \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
          it = it##_next, it##_next = it->next)

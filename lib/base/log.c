@@ -127,8 +127,8 @@ static void put_field(struct line *l, const struct log_field *f)
 
 static void put_head(struct line *l, enum log_level level, const char *event)
 {
-    char when[WALL_TEXT_SIZE];
-    wall_format(wall_now(), when);
+    char when[WALL_TEXT_SIZE + 8];
+    wall_format_now_ms(when);
     const char *const parts_json[] = {"{\"time\":\"",
                                       when,
                                       "\",\"program\":\"",

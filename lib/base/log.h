@@ -13,7 +13,17 @@
 #include "lib/base/slice.h"
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
-enum log_kind { LOG_F_NONE, LOG_F_STR, LOG_F_SLICE, LOG_F_I64, LOG_F_U64, LOG_F_BOOL, LOG_F_ERRNO, LOG_F_END };
+
+enum log_kind {
+    LOG_F_NONE,
+    LOG_F_STR,
+    LOG_F_SLICE,
+    LOG_F_I64,
+    LOG_F_U64,
+    LOG_F_BOOL,
+    LOG_F_ERRNO,
+    LOG_F_END
+};
 
 struct log_field {
     enum log_kind kind;
@@ -35,14 +45,13 @@ void log_setup(const char *program, enum log_level level, bool json);
 enum log_level log_level_get(void);
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 
-#define LOG_AT(level, event, ...)                                                    \
-    do {                                                                             \
-        if ((level) <= log_level_get()) {                                            \
-            log_write((level), (event),                                              \
-                      (const struct log_field[]){{.kind = LOG_F_NONE},               \
-                                                 ##__VA_ARGS__,                      \
-                                                 {.kind = LOG_F_END}});              \
-        }                                                                            \
+#define LOG_AT(level, event, ...)                                                     \
+    do {                                                                              \
+        if ((level) <= log_level_get()) {                                             \
+            log_write((level), (event),                                               \
+                      (const struct log_field[]){                                     \
+                          {.kind = LOG_F_NONE}, ##__VA_ARGS__, {.kind = LOG_F_END}}); \
+        }                                                                             \
     } while (0)
 #define log_error(event, ...) LOG_AT(LOG_ERROR, event, ##__VA_ARGS__)
 #define log_warn(event, ...)  LOG_AT(LOG_WARN, event, ##__VA_ARGS__)

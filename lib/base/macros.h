@@ -9,19 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MUST_CHECK          __attribute__((warn_unused_result))
-#define PRINTF_LIKE(f, a)   __attribute__((format(printf, f, a)))
-#define NORETURN            __attribute__((noreturn))
-#define AUTO(fn)            __attribute__((cleanup(fn)))
-#define ARRAY_LEN(a)        (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(p, type, member) \
-    ((type *)(void *)((char *)(p) - offsetof(type, member)))
+#define MUST_CHECK                    __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a)             __attribute__((format(printf, f, a)))
+#define NORETURN                      __attribute__((noreturn))
+#define AUTO(fn)                      __attribute__((cleanup(fn)))
+#define ARRAY_LEN(a)                  (sizeof(a) / sizeof((a)[0]))
+#define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
-#define STEAL(p)                       \
-    ({                                 \
-        __typeof__(p) steal_ = (p);    \
-        (p) = NULL;                    \
-        steal_;                        \
+#define STEAL(p)                    \
+    ({                              \
+        __typeof__(p) steal_ = (p); \
+        (p) = NULL;                 \
+        steal_;                     \
     })
 
 #define STEAL_FD(fd)          \
@@ -32,11 +31,11 @@
     })
 
 /* Declares the pointer clean-up `fnp` for a destructor `fn` that takes NULL. */
-#define DEFINE_AUTO(type, fn)              \
-    static inline void fn##p(type **ptr)   \
-    {                                      \
-        fn(*ptr);                          \
-        *ptr = NULL;                       \
+#define DEFINE_AUTO(type, fn)            \
+    static inline void fn##p(type **ptr) \
+    {                                    \
+        fn(*ptr);                        \
+        *ptr = NULL;                     \
     }
 
 #define KIB (1024u)

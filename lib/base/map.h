@@ -15,11 +15,13 @@ void map_free(struct map *m); /* takes NULL; does not free the values */
 DEFINE_AUTO(struct map, map_free)
 size_t map_count(const struct map *m);
 void *map_get(const struct map *m, struct slice key); /* NULL when absent */
-void *map_set(struct map *m, struct slice key, void *value); /* returns the value replaced, or NULL */
-void *map_del(struct map *m, struct slice key);              /* returns the value removed, or NULL */
+void *
+map_set(struct map *m, struct slice key, void *value); /* returns the value replaced, or NULL */
+void *map_del(struct map *m, struct slice key);        /* returns the value removed, or NULL */
 
 struct map_iter {
     size_t slot;
 };
+
 /* Start from a zeroed iterator. The map must not change meanwhile. */
 bool map_next(const struct map *m, struct map_iter *it, struct slice *out_key, void **out_value);

@@ -8,12 +8,12 @@
 
 #include "lib/base/macros.h"
 
-void *mem_new(size_t size);                    /* zeroed, never NULL */
+void *mem_new(size_t size);                     /* zeroed, never NULL */
 void *mem_new_array(size_t count, size_t size); /* zeroed, overflow-checked */
-void *mem_try(size_t size) MUST_CHECK;         /* zeroed or NULL */
+void *mem_try(size_t size) MUST_CHECK;          /* zeroed or NULL */
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len);
-void mem_free(void *ptr);                      /* takes NULL */
+void mem_free(void *ptr); /* takes NULL */
 
 static inline void mem_freep(void *ptr_to_ptr)
 {

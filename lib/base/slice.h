@@ -15,9 +15,9 @@ struct slice {
     size_t n;
 };
 
-#define S(lit) ((struct slice){(lit), sizeof(lit) - 1})
-#define SLICE_FMT     "%.*s"
-#define SLICE_ARG(s)  (int)(s).n, (s).p
+#define S(lit)       ((struct slice){(lit), sizeof(lit) - 1})
+#define SLICE_FMT    "%.*s"
+#define SLICE_ARG(s) (int)(s).n, (s).p
 
 static inline struct slice slice_of(const void *p, size_t n)
 {
@@ -38,8 +38,8 @@ bool slice_starts_nocase(struct slice s, struct slice prefix);
 bool slice_ends(struct slice s, struct slice suffix);
 struct slice slice_sub(struct slice s, size_t from, size_t len); /* clamped */
 struct slice slice_skip(struct slice s, size_t n);               /* clamped */
-struct slice slice_trim(struct slice s); /* blanks: space, TAB, CR, LF */
-ptrdiff_t slice_find(struct slice s, char c);  /* index or -1 */
+struct slice slice_trim(struct slice s);                         /* blanks: space, TAB, CR, LF */
+ptrdiff_t slice_find(struct slice s, char c);                    /* index or -1 */
 ptrdiff_t slice_rfind(struct slice s, char c);
 
 /* Cuts *rest at the first `sep`; false when *rest is used up. */

@@ -6,7 +6,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/slice.h"
 
-void text_hex(struct buf *out, struct slice bytes); /* lower case */
+void text_hex(struct buf *out, struct slice bytes);              /* lower case */
 bool text_unhex(struct slice hex, uint8_t *out, size_t out_len); /* exact length */
 void text_b64url(struct buf *out, struct slice bytes);
 bool text_unb64url(struct slice text, struct buf *out); /* strict; false also when out is full */
@@ -21,9 +21,12 @@ bool text_unb64(struct slice text, struct buf *out);
  * empty names refused. out needs TEXT_NAME_SIZE bytes.
  */
 #define TEXT_NAME_SIZE 254
+
 enum text_name_flags { TEXT_NAME_HOST = 0, TEXT_NAME_UNDERSCORE = 1 };
+
 bool text_name(struct slice in, enum text_name_flags flags, char out[TEXT_NAME_SIZE]);
 bool text_label(struct slice in); /* one lower-case LDH label */
 bool text_utf8_valid(struct slice s);
-/* True when s is free of control, bidi-override and invalid UTF-8 characters and at most max bytes. */
+/* True when s is free of control, bidi-override and invalid UTF-8 characters and at most max bytes.
+ */
 bool text_printable(struct slice s, size_t max);
