@@ -116,9 +116,7 @@ static void make_account(void *arg);
 
 static void account_later(struct runner *r)
 {
-    if (!r->stopping) {
-        timer_set_in(r->lp, &r->account_again, r->account_wait, make_account, r);
-    }
+    timer_set_in(r->lp, &r->account_again, r->account_wait, make_account, r);
     r->account_wait *= 2;
     if (r->account_wait > account_retry_max) {
         r->account_wait = account_retry_max;
@@ -150,7 +148,7 @@ static void on_account(void *arg, int exit_code, bool timed_out, struct slice er
     if (find_uri(buf_slice(&words), r->account_uri, sizeof r->account_uri)) {
         log_info("account", F_STR("uri", r->account_uri));
         r->account_wait = account_retry_min;
-    } else {
+    } else if (!r->stopping) {
         log_warn("account.failed", F_I64("exit", exit_code), F_BOOL("timedOut", timed_out),
                  F_SLICE("uacme", for_log(buf_slice(&words))));
         account_later(r);
@@ -313,6 +311,7 @@ static void serve(struct request *q, struct slice line)
     } else if (!slice_eq(op, S("issue"))) {
         answer_error(q, "unknown request");
     } else if (!q->r->account_uri[0]) {
+        make_account(q->r); /* now: control's own back-off keeps the pace */
         answer_error(q, "timeout, giving up: the ACME account could not be made yet");
     } else if (start_order(q, j) < 0) {
         answer_error(q, "the order could not be started");

@@ -531,6 +531,26 @@ def test_ca_away_and_back_without_its_memory(own):
     own.assert_clean()
 
 
+def test_ca_comes_later_than_we(folder):
+    """The account is made as soon as an order asks for it, whatever its own back-off has come to."""
+    own = Place(folder / "acme-later")
+    try:
+        own.start_runner()
+        own.start_tool()
+        got = own.issue(f"early.{ZONE}")[1]
+        assert got["class"] == "network" and "account" in got["detail"], got
+        time.sleep(12)  # the first attempt has given up: uacme tries three times, five seconds apart
+        own.start_pebble()
+        start = time.monotonic()
+        until(lambda: own.issue(f"early.{ZONE}")[1]["class"] == "ok", 20, step=0.5)
+        assert time.monotonic() - start < 10
+        own.assert_clean()
+        own.finish()
+    finally:
+        show(own)
+        own.stop()
+
+
 def test_check_of_the_configuration(folder):
     conf = folder / "check.hujson"
     conf.write_text('{"url": "https://ca.test/dir", "deadline": 30}')
