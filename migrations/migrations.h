@@ -1,5 +1,6 @@
 #pragma once
-/* The migrations in this folder, embedded by scripts/embed-migrations: applied in order, never edited after release. */
+/* The migrations in this folder, embedded by scripts/embed-migrations: applied in order, never
+ * edited after release. */
 #include <stddef.h>
 
 #include "lib/data/db.h"

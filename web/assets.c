@@ -19,7 +19,7 @@ const char web_style_css[] =
     ".code{font:700 1.6rem/1.2 ui-monospace,monospace;letter-spacing:.08em}\n"
     "pre{overflow-x:auto;background:var(--bg);border:1px solid var(--line);border-radius:8px;padding:.6rem;margin:.5rem 0;"
     "font:13px/1.45 ui-monospace,monospace}\n"
-    "pre span{display:block;white-space:pre}.add{background:var(--add)}.del{background:var(--del)}.hunk{color:var(--dim)}\n"
+    "pre{tab-size:4}pre span{display:block;white-space:pre;min-width:max-content}.add{background:var(--add)}.del{background:var(--del)}.hunk{color:var(--dim)}\n"
     "label{display:block;margin:.8rem 0 .25rem}.choice{display:flex;gap:.6rem;align-items:baseline}\n"
     "input[type=text],input[type=password]{width:100%;font:inherit;padding:.6rem .7rem;border:1px solid var(--line);"
     "border-radius:8px;background:var(--bg);color:var(--ink)}\n"

@@ -25,10 +25,14 @@ struct proc_opts {
     size_t stderr_max;
 };
 
-/* exit_code >= 0, or -signal; timed_out when the deadline ended it. err_text is what it wrote to stderr. */
+/* exit_code >= 0, or -signal; timed_out when the deadline ended it. err_text is what it wrote to
+ * stderr. */
 typedef void (*proc_done_fn)(void *arg, int exit_code, bool timed_out, struct slice err_text);
 
-int proc_start(struct loop *lp, const struct proc_opts *opts, proc_done_fn fn, void *arg,
+int proc_start(struct loop *lp,
+               const struct proc_opts *opts,
+               proc_done_fn fn,
+               void *arg,
                struct proc **out_proc) MUST_CHECK;
 pid_t proc_pid(const struct proc *p);
 void proc_kill(struct proc *p); /* SIGKILL to the group; fn still comes */

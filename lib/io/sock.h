@@ -1,5 +1,6 @@
 #pragma once
-/* Sockets: addresses, listeners, connects, options. Every descriptor is CLOEXEC and non-blocking. */
+/* Sockets: addresses, listeners, connects, options. Every descriptor is CLOEXEC and non-blocking.
+ */
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@ struct addr {
         struct sockaddr_un un;
         struct sockaddr_storage ss;
     };
+
     socklen_t len;
 };
 
@@ -25,7 +27,8 @@ struct addr {
 /* "1.2.3.4:80", "[::1]:80", "unix:/path". v4-mapped v6 is shown as v4. */
 void addr_format(const struct addr *a, char out[ADDR_TEXT_SIZE]);
 void addr_format_ip(const struct addr *a, char out[ADDR_TEXT_SIZE]); /* without the port */
-/* IP literals only (no resolver): "IP:port", "[v6]:port", ":port" (any address, v6 with v4), "unix:/path". */
+/* IP literals only (no resolver): "IP:port", "[v6]:port", ":port" (any address, v6 with v4),
+ * "unix:/path". */
 bool addr_parse(struct slice text, struct addr *out_addr);
 bool addr_from_ip(struct slice ip, uint16_t port, struct addr *out_addr);
 uint16_t addr_port(const struct addr *a);
@@ -36,7 +39,10 @@ void addr_to_bytes(const struct addr *a, uint8_t out[16]);
 void addr_from_bytes(const uint8_t in[16], uint16_t port, struct addr *out_addr); /* unmaps v4 */
 
 enum sock_flags { SOCK_PLAIN = 0, SOCK_REUSEPORT = 1, SOCK_TRANSPARENT_V6 = 2 };
-int sock_listen(const struct addr *a, int backlog, enum sock_flags flags) MUST_CHECK; /* fd or -errno */
+
+int sock_listen(const struct addr *a,
+                int backlog,
+                enum sock_flags flags) MUST_CHECK;              /* fd or -errno */
 int sock_listen_unix(const char *path, mode_t mode) MUST_CHECK; /* replaces a stale socket file */
 int sock_bind_udp(const struct addr *a, enum sock_flags flags) MUST_CHECK;
 int sock_connect(const struct addr *a) MUST_CHECK; /* fd (perhaps still connecting) or -errno */
@@ -50,8 +56,10 @@ void sock_user_timeout(int fd, int ms);
 void sock_reset_on_close(int fd); /* SO_LINGER 0: the next close sends RST */
 bool sock_peer(int fd, struct addr *out_addr);
 bool sock_local(int fd, struct addr *out_addr);
+
 struct sock_cred {
     int pid;
     unsigned uid, gid;
 };
+
 bool sock_peer_cred(int fd, struct sock_cred *out_cred);

@@ -1,4 +1,5 @@
-/* Hostile queries against a fixed zone, both transports: no reply is longer than its transport takes, none lacks QR. */
+/* Hostile queries against a fixed zone, both transports: no reply is longer than its transport
+ * takes, none lacks QR. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snap = snap ? snap : make();
     for (int t = DNS_UDP; t <= DNS_TCP; t++) {
         size_t n = dns_answer(snap, slice_of(data, size), (enum dns_transport)t, out, &counters);
-        if ((t == DNS_UDP && n > DNS_UDP_EDNS_MAX) || (n && (n < 12 || !(out[2] & 0x80) || memcmp(out, data, 2) != 0))) {
+        if ((t == DNS_UDP && n > DNS_UDP_EDNS_MAX) ||
+            (n && (n < 12 || !(out[2] & 0x80) || memcmp(out, data, 2) != 0))) {
             abort();
         }
     }

@@ -1,4 +1,5 @@
-/* Feeds the seeds of a fuzzer through its entry point, so that the corpus runs wherever the tests run. */
+/* Feeds the seeds of a fuzzer through its entry point, so that the corpus runs wherever the tests
+ * run. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ int main(int argc, char **argv)
         }
         for (struct dirent *e; (e = readdir(dir));) {
             char path[4096];
-            if (e->d_name[0] != '.' && snprintf(path, sizeof(path), "%s/%s", argv[i], e->d_name) < (int)sizeof(path)) {
+            if (e->d_name[0] != '.' &&
+                snprintf(path, sizeof(path), "%s/%s", argv[i], e->d_name) < (int)sizeof(path)) {
                 files += replay_file(path);
             }
         }

@@ -26,9 +26,14 @@ static int setup(void **state)
     assert_true(addr_from_ip(S("198.51.100.8"), 0, &a[1]));
     assert_true(addr_from_ip(S("2001:db8::7"), 0, &a[2]));
     assert_int_equal(dns_zone_set_addresses(z, S("laptop.pango.ts.example.net"), a, 3, 60), 0);
-    assert_int_equal(dns_zone_add_txt(z, S("_acme-challenge.laptop.pango.ts.example.net"), S("one"), 0), 0);
-    assert_int_equal(dns_zone_add_txt(z, S("_acme-challenge.laptop.pango.ts.example.net"), S("two"), 0), 0);
-    struct dns_caa caa[] = {{0, S("issue"), S("ca.example; validationmethods=dns-01")}, {0, S("issuewild"), S(";")}};
+    assert_int_equal(
+        dns_zone_add_txt(z, S("_acme-challenge.laptop.pango.ts.example.net"), S("one"), 0), 0);
+    assert_int_equal(
+        dns_zone_add_txt(z, S("_acme-challenge.laptop.pango.ts.example.net"), S("two"), 0), 0);
+    struct dns_caa caa[] = {
+        {0, S("issue"),     S("ca.example; validationmethods=dns-01")},
+        {0, S("issuewild"), S(";")                                   }
+    };
     assert_int_equal(dns_zone_set_caa(z, S("pango.ts.example.net"), caa, 2, 300), 0);
     char big[301];
     memset(big, 'x', sizeof(big));
@@ -53,7 +58,8 @@ static int teardown(void **state)
 }
 
 /* Asks; NULL when nothing is said. The caller frees. */
-static ldns_pkt *ask_as(const char *name, ldns_rr_type type, ldns_rr_class class, uint16_t edns, enum dns_transport t)
+static ldns_pkt *ask_as(
+    const char *name, ldns_rr_type type, ldns_rr_class class, uint16_t edns, enum dns_transport t)
 {
     ldns_pkt *q = NULL;
     ldns_pkt *a = NULL;
@@ -105,7 +111,8 @@ static void answers_what_is_there(void **state)
     (void)state;
     assert_answer(ask("laptop.pango.ts.example.net.", LDNS_RR_TYPE_A), 0, 2, false);
     assert_answer(ask("laptop.pango.ts.example.net.", LDNS_RR_TYPE_AAAA), 0, 1, false);
-    assert_answer(ask("_acme-challenge.laptop.pango.ts.example.net.", LDNS_RR_TYPE_TXT), 0, 2, false);
+    assert_answer(ask("_acme-challenge.laptop.pango.ts.example.net.", LDNS_RR_TYPE_TXT), 0, 2,
+                  false);
     assert_answer(ask("pango.ts.example.net.", LDNS_RR_TYPE_CAA), 0, 2, false);
     assert_answer(ask("ts.example.net.", LDNS_RR_TYPE_NS), 0, 2, false);
     assert_answer(ask("ts.example.net.", LDNS_RR_TYPE_SOA), 0, 1, false);
@@ -122,7 +129,8 @@ static void says_no_with_soa(void **state)
     (void)state;
     assert_answer(ask("nobody.pango.ts.example.net.", LDNS_RR_TYPE_A), 3, 0, true);
     assert_answer(ask("laptop.pango.ts.example.net.", LDNS_RR_TYPE_TXT), 0, 0, true);
-    assert_answer(ask("laptop.pango.ts.example.net.", LDNS_RR_TYPE_CAA), 0, 0, true); /* never SERVFAIL: CAs would refuse */
+    assert_answer(ask("laptop.pango.ts.example.net.", LDNS_RR_TYPE_CAA), 0, 0,
+                  true); /* never SERVFAIL: CAs would refuse */
     assert_answer(ask("x.laptop.pango.ts.example.net.", LDNS_RR_TYPE_A), 3, 0, true);
 }
 
@@ -152,10 +160,12 @@ static void refuses_what_is_not_ours(void **state)
 {
     (void)state;
     assert_answer(ask("example.net.", LDNS_RR_TYPE_A), 5, 0, false);
-    assert_answer(ask("xts.example.net.", LDNS_RR_TYPE_A), 5, 0, false); /* a suffix of octets, not of labels */
+    assert_answer(ask("xts.example.net.", LDNS_RR_TYPE_A), 5, 0,
+                  false); /* a suffix of octets, not of labels */
     assert_answer(ask(".", LDNS_RR_TYPE_NS), 5, 0, false);
     assert_answer(ask("ts.example.net.", LDNS_RR_TYPE_AXFR), 5, 0, false);
-    assert_answer(ask_as("version.bind.", LDNS_RR_TYPE_TXT, LDNS_RR_CLASS_CH, 0, DNS_UDP), 5, 0, false);
+    assert_answer(ask_as("version.bind.", LDNS_RR_TYPE_TXT, LDNS_RR_CLASS_CH, 0, DNS_UDP), 5, 0,
+                  false);
 }
 
 static void keeps_the_case_of_the_question(void **state)
@@ -200,23 +210,34 @@ static size_t raw(const char *bytes, size_t n)
 }
 
 #define HEAD(flags, qd, an, ns, ar) "\x12\x34" flags "\0" qd "\0" an "\0" ns "\0" ar
-#define QUESTION "\x02ts\x07" "example\x03net\0\0\x06\0\x01"
+#define QUESTION \
+    "\x02ts\x07" \
+    "example\x03net\0\0\x06\0\x01"
 #define OPT_RR   "\0\0\x29\x04\xd0\0\0\0\0\0\0"
 #define RAW(lit) raw((lit), sizeof(lit) - 1)
 
 static void malformed_and_strange(void **state)
 {
     (void)state;
-    assert_int_equal(RAW("\x12\x34\x01"), 0);                                                     /* a runt */
-    assert_int_equal(RAW(HEAD("\x80\0", "\1", "\0", "\0", "\0") QUESTION), 0);                    /* a reply */
-    assert_true(RAW(HEAD("\x01\0", "\0", "\0", "\0", "\0")) && (out[3] & 15) == 1);               /* no question */
-    assert_true(RAW(HEAD("\x01\0", "\2", "\0", "\0", "\0") QUESTION QUESTION) && (out[3] & 15) == 1);
-    assert_true(RAW(HEAD("\x01\0", "\1", "\0", "\0", "\0") "\x3f" "abc") && (out[3] & 15) == 1);  /* cut name */
-    assert_true(RAW(HEAD("\x01\0", "\1", "\0", "\0", "\0") "\xc0\x0c\0\1\0\1") && (out[3] & 15) == 1); /* pointer */
-    assert_true(RAW(HEAD("\x01\0", "\1", "\0", "\0", "\0") QUESTION "x") && (out[3] & 15) == 1);  /* trailing octet */
-    assert_true(RAW(HEAD("\x01\0", "\1", "\0", "\0", "\2") QUESTION OPT_RR OPT_RR) && (out[3] & 15) == 1);
-    assert_true(RAW(HEAD("\x29\0", "\1", "\0", "\0", "\0") QUESTION) && (out[3] & 15) == 4);      /* opcode UPDATE */
-    assert_true(RAW(HEAD("\x01\x70", "\1", "\0", "\0", "\0") QUESTION) && !(out[3] & 0x70));      /* Z, AD, CD clear */
+    assert_int_equal(RAW("\x12\x34\x01"), 0);                                  /* a runt */
+    assert_int_equal(RAW(HEAD("\x80\0", "\1", "\0", "\0", "\0") QUESTION), 0); /* a reply */
+    assert_true(RAW(HEAD("\x01\0", "\0", "\0", "\0", "\0")) &&
+                (out[3] & 15) == 1); /* no question */
+    assert_true(RAW(HEAD("\x01\0", "\2", "\0", "\0", "\0") QUESTION QUESTION) &&
+                (out[3] & 15) == 1);
+    assert_true(RAW(HEAD("\x01\0", "\1", "\0", "\0", "\0") "\x3f"
+                                                           "abc") &&
+                (out[3] & 15) == 1); /* cut name */
+    assert_true(RAW(HEAD("\x01\0", "\1", "\0", "\0", "\0") "\xc0\x0c\0\1\0\1") &&
+                (out[3] & 15) == 1); /* pointer */
+    assert_true(RAW(HEAD("\x01\0", "\1", "\0", "\0", "\0") QUESTION "x") &&
+                (out[3] & 15) == 1); /* trailing octet */
+    assert_true(RAW(HEAD("\x01\0", "\1", "\0", "\0", "\2") QUESTION OPT_RR OPT_RR) &&
+                (out[3] & 15) == 1);
+    assert_true(RAW(HEAD("\x29\0", "\1", "\0", "\0", "\0") QUESTION) &&
+                (out[3] & 15) == 4); /* opcode UPDATE */
+    assert_true(RAW(HEAD("\x01\x70", "\1", "\0", "\0", "\0") QUESTION) &&
+                !(out[3] & 0x70)); /* Z, AD, CD clear */
     /* EDNS version 1: BADVERS, extended code 1 in the OPT */
     size_t n = RAW(HEAD("\x01\0", "\1", "\0", "\0", "\1") QUESTION "\0\0\x29\x04\xd0\0\1\0\0\0\0");
     assert_true(n && (out[3] & 15) == 0 && out[n - 6] == 1);
@@ -250,11 +271,16 @@ static void serial_grows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_what_is_there),   cmocka_unit_test(says_no_with_soa),
-        cmocka_unit_test(empty_non_terminal_is_nodata), cmocka_unit_test(refuses_what_is_not_ours),
-        cmocka_unit_test(keeps_the_case_of_the_question), cmocka_unit_test(truncates_by_udp_and_not_by_tcp),
-        cmocka_unit_test(edns_only_when_asked),    cmocka_unit_test(malformed_and_strange),
-        cmocka_unit_test(any_gets_one_rrset),      cmocka_unit_test(serial_grows),
+        cmocka_unit_test(answers_what_is_there),
+        cmocka_unit_test(says_no_with_soa),
+        cmocka_unit_test(empty_non_terminal_is_nodata),
+        cmocka_unit_test(refuses_what_is_not_ours),
+        cmocka_unit_test(keeps_the_case_of_the_question),
+        cmocka_unit_test(truncates_by_udp_and_not_by_tcp),
+        cmocka_unit_test(edns_only_when_asked),
+        cmocka_unit_test(malformed_and_strange),
+        cmocka_unit_test(any_gets_one_rrset),
+        cmocka_unit_test(serial_grows),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -11,11 +11,11 @@
 
 #include "lib/base/slice.h"
 
-#define assert_slice(actual, expected)                                        \
-    do {                                                                      \
-        struct slice actual_ = (actual), expected_ = slice_str(expected);     \
-        assert_int_equal(actual_.n, expected_.n);                             \
-        if (actual_.n) {                                                      \
-            assert_memory_equal(actual_.p, expected_.p, expected_.n);         \
-        }                                                                     \
+#define assert_slice(actual, expected)                                    \
+    do {                                                                  \
+        struct slice actual_ = (actual), expected_ = slice_str(expected); \
+        assert_int_equal(actual_.n, expected_.n);                         \
+        if (actual_.n) {                                                  \
+            assert_memory_equal(actual_.p, expected_.p, expected_.n);     \
+        }                                                                 \
     } while (0)
