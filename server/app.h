@@ -150,6 +150,7 @@ struct js *bus_funnels(struct app *a, const struct store_node *n);
 int names_start(struct app *a, char *out_why, size_t why_size) MUST_CHECK;
 void names_stop(struct app *a);
 void names_publish(struct app *a); /* from the store, whole */
+void names_tick(struct app *a);
 
 /* ---- certificates (certs.c) ---- */
 int certs_start(struct app *a, char *out_why, size_t why_size) MUST_CHECK;

@@ -49,6 +49,7 @@ static void on_tick(void *arg)
     static unsigned count;
     timer_set_in(a->lp, &a->minute, tick, on_tick, a);
     certs_kick(a);
+    names_tick(a);
     if (++count % 30 == 0) {
         auth_minute(a);
         approval_minute(a);

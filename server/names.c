@@ -12,6 +12,7 @@ enum { ADDRESSES_MAX = 32, NEGATIVE_TTL = 30, LISTEN_MAX = 8, CAA_TTL = 300 };
 
 struct names {
     struct map *published; /* fqdn -> itself: what stands in the zone */
+    char account[512];     /* as it stands in CAA */
 };
 
 struct publication {
@@ -71,8 +72,18 @@ static void add_node(void *arg, const struct store_node *n)
     map_set(p->now, slice_str(name), p->a);
 }
 
+/* The ACME account is made after the first publication, and may be made anew: CAA follows it. */
+void names_tick(struct app *a)
+{
+    if (a->issuer && strcmp(acme_account_uri(a->issuer), a->names->account) != 0) {
+        names_publish(a);
+    }
+}
+
 void names_publish(struct app *a)
 {
+    snprintf(a->names->account, sizeof a->names->account, "%s",
+             a->issuer ? acme_account_uri(a->issuer) : "");
     struct publication p = {.a = a, .now = map_new()};
     struct map_iter it = {0};
     struct slice name;

@@ -57,7 +57,8 @@ static void drop_privileges(const struct proc_opts *o)
 }
 
 /* In the child. */
-static NORETURN void become(const struct proc_opts *o, int err_fd, int null_fd, int report_fd)
+static NORETURN void
+become(const struct proc_opts *o, int err_fd, int null_fd, int report_fd, pid_t parent)
 {
     static char *const nothing[] = {NULL};
     sigset_t none;
@@ -78,6 +79,10 @@ static NORETURN void become(const struct proc_opts *o, int err_fd, int null_fd, 
         umask(o->umask);
     }
     drop_privileges(o);
+    /* Set after the change of user, which clears it: kill -9 of us leaves no orphan. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent) {
+        _exit(126);
+    }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || (o->cwd && chdir(o->cwd) < 0)) {
         _exit(126);
     }
@@ -213,12 +218,12 @@ static int exec_result(int report_fd)
 
 static int spawn(const struct proc_opts *opts, struct pipes *f, pid_t *out_pid)
 {
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid < 0) {
         return err_origin(-errno);
     }
     if (pid == 0) {
-        become(opts, f->err[1], f->null, f->report[1]);
+        become(opts, f->err[1], f->null, f->report[1], parent);
     }
     close(STEAL_FD(f->report[1]));
     int rc = exec_result(f->report[0]);
