@@ -123,7 +123,7 @@ def check(d):
         raise RuntimeError(f"the page is not the page: {body[:80]!r}")
     status = d.status()
     assert status["funnels"][0]["state"] == "open"
-    dns = d.visitor.run("getent", "ahostsv4", d.name).split()[0]
+    dns = d.visitor.run("kdig", "+short", d.name, "A").split()[0]
     say(f"  visitor: DNS {d.name} -> {dns}, 200, TLS verified against Pebble's root, {len(body)} bytes, as served locally")
 
 
