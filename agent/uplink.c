@@ -12,11 +12,11 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "tunnel/session.h"
 
 enum { PARKED_MAX = 64, LEG_IN = TUNNEL_OPEN_MAX + TUNNEL_HEADER + 1024 };
 
-static const int64_t backoff_first = MS(200), backoff_most = SECONDS(5), ping_every = SECONDS(10),
-                     silence_max = SECONDS(30);
+static const int64_t backoff_first = MS(200), backoff_most = SECONDS(5);
 static const int64_t leg_pause = MS(500);
 
 struct uplink {
@@ -33,7 +33,8 @@ struct uplink {
     unsigned legs;           /* of any state: they point here */
     unsigned parked, wanted; /* legs that are parked or on their way; how many there should be */
     size_t address;          /* which of the relay's addresses is tried */
-    struct timer again, ping, silence, leg_again;
+    struct session machine;
+    struct timer again, tick, leg_again;
     int64_t backoff;
     struct retire retire;
 };
@@ -68,127 +69,114 @@ static const struct addr *address_of(const struct uplink *u)
 
 /* ---- the session ---- */
 
-static void send_ping(void *arg)
+static void open_leg(struct uplink *u);
+
+static int session_write(void *ctx, struct slice plain)
 {
-    struct uplink *u = arg;
-    struct buf b = BUF_MAX(64);
-    timer_set_in(u->a->lp, &u->ping, ping_every, send_ping, u);
-    frame_u64(&b, FRAME_PING, (uint64_t)mono_now().ns);
-    if (u->session) {
-        err_ignore(stream_write(u->session, buf_slice(&b))); /* silence will tell */
-    }
-    buf_deinit(&b);
+    struct uplink *u = ctx;
+    return u->session ? stream_write(u->session, plain) : -EPIPE;
 }
 
-static void on_silence(void *arg)
+static void on_tick(void *arg);
+
+static void arm(struct uplink *u)
+{
+    if (u->session) {
+        timer_set(u->a->lp, &u->tick, session_deadline(&u->machine), on_tick, u);
+    }
+}
+
+static void on_tick(void *arg)
 {
     struct uplink *u = arg;
-    if (u->session) {
+    if (session_tick(&u->machine, mono_now()) == SESSION_SILENT) {
         stream_close(u->session, -ETIMEDOUT);
+        return;
     }
+    arm(u);
 }
 
-static bool take_welcome(struct uplink *u, struct slice payload)
+static void on_welcome(void *arg, const struct frame_welcome *w)
 {
-    struct frame_welcome w;
-    if (u->up || !frame_read_welcome(payload, &w) || w.version != TUNNEL_VERSION) {
-        return false;
-    }
+    struct uplink *u = arg;
     struct tls_session *ticket = tls_session_take(stream_tls(u->session));
     if (!ticket) {
-        return false; /* without a ticket there are no legs */
+        stream_close(u->session, -EPROTO); /* without a ticket there are no legs */
+        return;
     }
     tls_session_free(u->ticket);
     u->ticket = ticket;
-    memcpy(u->session_id, w.session_id, sizeof u->session_id);
+    memcpy(u->session_id, w->session_id, sizeof u->session_id);
     u->up = true;
     u->since = wall_now();
     u->backoff = backoff_first;
-    u->wanted = w.parked < PARKED_MAX ? w.parked : PARKED_MAX;
+    u->wanted = w->parked < PARKED_MAX ? w->parked : PARKED_MAX;
     log_info("relay.up", F_STR("relay", u->info.name));
     fill_pool(u);
-    send_ping(u);
     agent_view_changed(u->a);
-    return true;
 }
 
-static void open_leg(struct uplink *u);
-
-static bool take_frame(struct uplink *u, const struct frame *f)
+static void on_legs(void *arg, uint16_t more)
 {
-    uint16_t more;
-    uint8_t reason;
-    uint32_t seconds;
-    struct frame_closed closed;
-    struct slice text;
-    switch (f->type) {
-    case FRAME_WELCOME:
-        return take_welcome(u, f->payload);
-    case FRAME_LEGS:
-        if (!u->up || !frame_read_u16(f->payload, &more)) {
-            return false;
-        }
-        for (uint16_t i = 0; i < more && u->parked < PARKED_MAX; i++) {
-            open_leg(u);
-        }
-        return true;
-    case FRAME_PONG:
-        return u->up;
-    case FRAME_CLOSED:
-        if (!frame_read_closed(f->payload, &closed)) {
-            return false;
-        }
-        log_debug("visitor.closed", F_U64("connection", closed.connection),
-                  F_U64("in", closed.to_node), F_U64("out", closed.to_visitor),
-                  F_U64("reason", closed.reason));
-        return true;
-    case FRAME_DRAIN:
-        return frame_read_u32(
-            f->payload, &seconds); /* it says when it goes; the next session is dialled then */
-    case FRAME_BYE:
-        if (frame_read_bye(f->payload, &reason, &text)) {
-            log_warn("relay.bye", F_STR("relay", u->info.name), F_SLICE("text", text));
-            stream_finish(u->session);
-            return true;
-        }
-        return false;
-    default: /* foreign enum: a byte from the wire */
-        return false;
+    struct uplink *u = arg;
+    for (uint16_t i = 0; i < more && u->parked < PARKED_MAX; i++) {
+        open_leg(u);
     }
 }
+
+static void on_closed(void *arg, const struct frame_closed *closed)
+{
+    (void)arg;
+    log_debug("visitor.closed", F_U64("connection", closed->connection),
+              F_U64("in", closed->to_node), F_U64("out", closed->to_visitor),
+              F_U64("reason", closed->reason));
+}
+
+static void on_drain(void *arg, uint32_t seconds)
+{
+    struct uplink *u = arg;
+    /* The connection's end brings the next one; until then running visitors go on. */
+    log_info("relay.drains", F_STR("relay", u->info.name), F_U64("seconds", seconds));
+}
+
+static void on_bye(void *arg, uint8_t reason, struct slice text)
+{
+    struct uplink *u = arg;
+    log_warn("relay.bye", F_STR("relay", u->info.name), F_U64("reason", reason),
+             F_SLICE("text", text));
+    stream_finish(u->session);
+}
+
+static const struct session_ops machine_ops = {.on_welcome = on_welcome,
+                                               .on_legs = on_legs,
+                                               .on_closed = on_closed,
+                                               .on_drain = on_drain,
+                                               .on_bye = on_bye};
 
 static size_t session_data(void *arg, struct slice data)
 {
     struct uplink *u = arg;
-    size_t used = 0, len;
-    struct frame f;
-    int rc = FRAME_MORE;
-    timer_set_in(u->a->lp, &u->silence, silence_max, on_silence, u);
-    while (used < data.n && (rc = frame_parse(slice_skip(data, used), &f, &len)) == 0) {
-        if (!take_frame(u, &f)) {
-            rc = FRAME_BAD;
-            break;
-        }
-        used += len;
-    }
-    if (rc == FRAME_BAD) {
+    bool bad = false;
+    size_t used = session_input(&u->machine, mono_now(), data, &bad);
+    if (bad && u->session) {
         stream_close(u->session, -EPROTO);
     }
+    arm(u);
     return used;
 }
 
 static void session_open(void *arg)
 {
     struct uplink *u = arg;
-    struct buf b = BUF_MAX(TUNNEL_SMALL_MAX);
     struct frame_hello h = {
         .version = TUNNEL_VERSION, .parked = 4, .token = slice_str(u->info.token)};
-    timer_set_in(u->a->lp, &u->silence, silence_max, on_silence, u);
-    frame_hello(&b, &h);
-    if (!buf_ok(&b) || stream_write(u->session, buf_slice(&b))) {
+    session_init(&u->machine, SESSION_AGENT, (struct seal){session_write, u}, &machine_ops, u,
+                 mono_now());
+    if (session_send_hello(&u->machine, &h)) {
         stream_close(u->session, -EIO);
+        return;
     }
-    buf_deinit(&b);
+    arm(u);
 }
 
 static void free_uplink(void *arg)
@@ -213,8 +201,7 @@ static void session_close(void *arg, int why)
     struct uplink *u = arg;
     uint8_t jitter;
     u->session = NULL;
-    timer_cancel(&u->ping);
-    timer_cancel(&u->silence);
+    timer_cancel(&u->tick);
     if (u->up || why) {
         log_warn("relay.down", F_STR("relay", u->info.name), F_ERR(why));
     }
@@ -374,8 +361,7 @@ static void remove_uplink(struct uplink *u)
     list_unlink(&u->link);
     timer_cancel(&u->again);
     timer_cancel(&u->leg_again);
-    timer_cancel(&u->ping);
-    timer_cancel(&u->silence);
+    timer_cancel(&u->tick);
     if (u->session) {
         stream_close(u->session, 0);
     }
