@@ -22,22 +22,22 @@ static const char account_lost[] = "Consider trying 'new'";
 static const char reported[] = "the server reported the following error";
 
 static const struct rule rules[] = {
-    {"urn:ietf:params:acme:error:rateLimited",        ACME_LIMITED  },
-    {"failed to parse challenge",                     ACME_RETRY_NOW}, /* trap T10 */
-    {"urn:ietf:params:acme:error:badNonce",           ACME_NET      },
-    {"urn:ietf:params:acme:error:serverInternal",     ACME_NET      },
-    {account_lost,                                    ACME_NET      }, /* made anew meanwhile */
-    {"urn:ietf:params:acme:error:rejectedIdentifier", ACME_AUTH     },
-    {"urn:ietf:params:acme:error:caa",                ACME_AUTH     },
-    {"urn:ietf:params:acme:error:unauthorized",       ACME_AUTH     },
-    {"urn:ietf:params:acme:error:dns",                ACME_AUTH     },
-    {"failed with status invalid",                    ACME_AUTH     }, /* a challenge, whatever its error */
-    {"no challenge completed",                        ACME_DNS      }, /* our hook declined them all */
-    {"curl_get: GET ",                                ACME_NET      },
-    {"curl_post: POST ",                              ACME_NET      },
-    {"failed to fetch directory",                     ACME_NET      },
-    {"failed to fetch new nonce",                     ACME_NET      },
-    {"timeout, giving up",                            ACME_NET      },
+    {"urn:ietf:params:acme:error:rateLimited", ACME_LIMITED},
+    {"failed to parse challenge", ACME_RETRY_NOW}, /* trap T10 */
+    {"urn:ietf:params:acme:error:badNonce", ACME_NET},
+    {"urn:ietf:params:acme:error:serverInternal", ACME_NET},
+    {account_lost, ACME_NET}, /* made anew meanwhile */
+    {"urn:ietf:params:acme:error:rejectedIdentifier", ACME_AUTH},
+    {"urn:ietf:params:acme:error:caa", ACME_AUTH},
+    {"urn:ietf:params:acme:error:unauthorized", ACME_AUTH},
+    {"urn:ietf:params:acme:error:dns", ACME_AUTH},
+    {"failed with status invalid", ACME_AUTH}, /* a challenge, whatever its error */
+    {"no challenge completed", ACME_DNS},      /* our hook declined them all */
+    {"curl_get: GET ", ACME_NET},
+    {"curl_post: POST ", ACME_NET},
+    {"failed to fetch directory", ACME_NET},
+    {"failed to fetch new nonce", ACME_NET},
+    {"timeout, giving up", ACME_NET},
 };
 
 /* -1 when not there. */

@@ -3,8 +3,6 @@
 
 #include "acme/runner.h"
 
-static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
-
 enum { DEADLINE_MIN_S = 5, DEADLINE_MAX_S = 3600 };
 
 #define AT(field) offsetof(struct runner_config, field)
@@ -32,10 +30,7 @@ const struct conf_option runner_options[] = {
     UID("childGid",    child_gid,   "group of uacme; 0: our own"),
     {.key = "deadline", .kind = CONF_INT, .offset = AT(deadline_s), .fallback = "120",
      .min = DEADLINE_MIN_S, .max = DEADLINE_MAX_S, .help = "seconds that one order may take"},
-    {.key = "log.level", .kind = CONF_ENUM, .offset = AT(log_level), .fallback = "info",
-     .names = levels, .help = "how much is logged"},
-    {.key = "log.json", .kind = CONF_BOOL, .offset = AT(log_json), .fallback = "false",
-     .help = "log lines as JSON"},
+    CONF_LOG_OPTIONS(struct runner_config),
 };
 /* clang-format on */
 const size_t runner_option_count = ARRAY_LEN(runner_options);

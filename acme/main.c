@@ -16,12 +16,6 @@
 
 enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78 };
 
-static int complain(int code, const char *what, const char *why, const char *fix)
-{
-    fprintf(stderr, "funnel-acme: %s\n  why: %s\n  fix: %s\n", what, why, fix);
-    return code;
-}
-
 static bool write_text(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -67,11 +61,6 @@ static void on_signal(void *arg, int signo)
     loop_stop(arg);
 }
 
-static void on_err(enum err_kind kind, int code, const char *file, int line, const char *func)
-{
-    log_err_sink((int)kind, code, file, line, func);
-}
-
 static int run(const struct runner_config *cfg)
 {
     static const int signals[] = {SIGTERM, SIGINT};
@@ -79,15 +68,16 @@ static int run(const struct runner_config *cfg)
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = '\0';
     if (*cfg->ca_file && use_private_ca(cfg->ca_file) < 0) {
-        return complain(EXIT_CONFIG, "cannot use the private CA", "this needs a mount namespace",
-                        "run as root, allow user namespaces, or add the CA to the system's");
+        return log_complain(EXIT_CONFIG, "cannot use the private CA",
+                            "this needs a mount namespace",
+                            "run as root, allow user namespaces, or add the CA to the system's");
     }
     struct loop *lp = loop_new();
     struct runner *r = NULL;
     if (loop_signals(lp, signals, ARRAY_LEN(signals), on_signal, lp) < 0 ||
         runner_start(lp, cfg, self, why, sizeof why, &r) < 0) {
-        return complain(EXIT_UNAVAILABLE, "cannot start", why,
-                        "look at \"stateDir\" and \"socket\"");
+        return log_complain(EXIT_UNAVAILABLE, "cannot start", why,
+                            "look at \"stateDir\" and \"socket\"");
     }
     service_notify("READY=1");
     int rc = loop_run(lp);
@@ -98,10 +88,9 @@ static int run(const struct runner_config *cfg)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {NULL,     0,                 NULL, 0  }
-    };
+    log_setup("funnel-acme", LOG_INFO, false);
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {NULL, 0, NULL, 0}};
     static struct runner_config cfg;
     struct conf_diag d;
     const char *config = NULL, *name = strrchr(argv[0], '/');
@@ -115,14 +104,14 @@ int main(int argc, char **argv)
         check = check || c == 'n';
     }
     if (!config) {
-        return complain(EXIT_USAGE, "no configuration", "--config FILE is missing",
-                        "funnel-acme --config FILE [-n]");
+        return log_complain(EXIT_USAGE, "no configuration", "--config FILE is missing",
+                            "funnel-acme --config FILE [-n]");
     }
     if (conf_load(config, runner_options, runner_option_count, &cfg, &d)) {
         char where[700];
         snprintf(where, sizeof where, "%s:%d:%d: %s", config, d.line, d.column, d.text);
-        return complain(EXIT_CONFIG, "the configuration is not usable", where,
-                        "mend that line and start again");
+        return log_complain(EXIT_CONFIG, "the configuration is not usable", where,
+                            "mend that line and start again");
     }
     if (check) {
         struct buf out = BUF_MAX(MIB);
@@ -133,6 +122,6 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     log_setup("funnel-acme", (enum log_level)cfg.log_level, cfg.log_json);
-    err_set_sink(on_err);
+    err_set_sink(log_err_sink);
     return run(&cfg);
 }

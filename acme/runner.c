@@ -411,13 +411,11 @@ int runner_start(struct loop *lp,
                  struct runner **out_runner)
 {
     struct runner *r = mem_new(sizeof *r);
-    *r = (struct runner){
-        .lp = lp,
-        .cfg = cfg,
-        .listener = WATCH_INIT,
-        .owner = {(uid_t)cfg->child_uid, (gid_t)cfg->child_gid},
-        .account_wait = account_retry_min
-    };
+    *r = (struct runner){.lp = lp,
+                         .cfg = cfg,
+                         .listener = WATCH_INIT,
+                         .owner = {(uid_t)cfg->child_uid, (gid_t)cfg->child_gid},
+                         .account_wait = account_retry_min};
     list_init(&r->requests);
     int rc = prepare_files(r, self_path);
     int fd = rc < 0 ? rc : open_listener(cfg->socket);

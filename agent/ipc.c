@@ -415,13 +415,9 @@ static const struct {
     bool changes;
     void (*fn)(struct client *c, const struct js *rq);
 } ops[] = {
-    {"status", false, op_status},
-    {"up",     true,  op_up    },
-    {"serve",  true,  op_serve },
-    {"enable", true,  op_enable},
-    {"off",    true,  op_off   },
-    {"reset",  true,  op_reset },
-    {"down",   true,  op_down  },
+    {"status", false, op_status}, {"up", true, op_up},   {"serve", true, op_serve},
+    {"enable", true, op_enable},  {"off", true, op_off}, {"reset", true, op_reset},
+    {"down", true, op_down},
 };
 
 static void serve_line(struct client *c, struct slice line)

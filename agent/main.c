@@ -12,12 +12,6 @@
 
 enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78, LOOKUP_THREADS = 2 };
 
-static int complain(int code, const char *what, const char *why, const char *fix)
-{
-    fprintf(stderr, "funneld: %s\n  why: %s\n  fix: %s\n", what, why, fix);
-    return code;
-}
-
 void agent_view_changed(struct agent *a)
 {
     cert_check(a);
@@ -32,11 +26,6 @@ static void on_signal(void *arg, int signo)
     }
     a->stopping = true;
     loop_stop(a->lp);
-}
-
-static void on_err(enum err_kind kind, int code, const char *file, int line, const char *func)
-{
-    log_err_sink((int)kind, code, file, line, func);
 }
 
 static void on_hour(void *arg)
@@ -73,8 +62,8 @@ static int run(struct agent *a)
 {
     char why[400] = "";
     if (start(a, why, sizeof why) < 0) {
-        return complain(EXIT_UNAVAILABLE, "cannot start", why,
-                        "look at \"stateDir\" and \"socket\" in the configuration");
+        return log_complain(EXIT_UNAVAILABLE, "cannot start", why,
+                            "look at \"stateDir\" and \"socket\" in the configuration");
     }
     service_notify("READY=1");
     int rc = loop_run(a->lp);
@@ -89,10 +78,9 @@ static int run(struct agent *a)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {NULL,     0,                 NULL, 0  }
-    };
+    log_setup("funneld", LOG_INFO, false);
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {NULL, 0, NULL, 0}};
     static struct agent agent; /* lives as long as the process */
     struct conf_diag d;
     const char *config = NULL;
@@ -108,8 +96,8 @@ int main(int argc, char **argv)
         char where[700];
         snprintf(where, sizeof where, "%s:%d:%d: %s", config ? config : "defaults", d.line,
                  d.column, d.text);
-        return complain(EXIT_CONFIG, "the configuration is not usable", where,
-                        "mend that line and start again");
+        return log_complain(EXIT_CONFIG, "the configuration is not usable", where,
+                            "mend that line and start again");
     }
     if (check) {
         struct buf out = BUF_MAX(MIB);
@@ -121,6 +109,6 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* the leaf's private key is in this memory */
     log_setup("funneld", (enum log_level)agent.cfg.log_level, agent.cfg.log_json);
-    err_set_sink(on_err);
+    err_set_sink(log_err_sink);
     return run(&agent);
 }

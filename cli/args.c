@@ -23,17 +23,17 @@ enum {
 };
 
 static const struct option options[] = {
-    {"https",    required_argument, NULL, OPT_HTTPS   },
-    {"bg",       no_argument,       NULL, OPT_BG      },
-    {"json",     no_argument,       NULL, OPT_JSON    },
-    {"control",  required_argument, NULL, OPT_CONTROL },
+    {"https", required_argument, NULL, OPT_HTTPS},
+    {"bg", no_argument, NULL, OPT_BG},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"control", required_argument, NULL, OPT_CONTROL},
     {"auth-key", required_argument, NULL, OPT_AUTH_KEY},
     {"hostname", required_argument, NULL, OPT_HOSTNAME},
-    {"socket",   required_argument, NULL, OPT_SOCKET  },
-    {"quiet",    no_argument,       NULL, OPT_QUIET   },
-    {"help",     no_argument,       NULL, OPT_HELP    },
-    {"version",  no_argument,       NULL, OPT_VERSION },
-    {NULL,       0,                 NULL, 0           },
+    {"socket", required_argument, NULL, OPT_SOCKET},
+    {"quiet", no_argument, NULL, OPT_QUIET},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
 };
 
 static int refuse(const char *message, const char *why, const char *fix)
@@ -188,17 +188,17 @@ void cli_usage(FILE *to)
 static const struct {
     const char *code, *text;
 } topics[] = {
-    {"FNL-100", "The command line was not understood. `funnel --help` has three examples."     },
+    {"FNL-100", "The command line was not understood. `funnel --help` has three examples."},
     {"FNL-101",
      "The daemon funneld is not running, or its socket is elsewhere (--socket, FUNNEL_SOCKET)."},
-    {"FNL-102", "Changing things needs root, the daemon's user or its operator group."         },
-    {"FNL-103", "This node belongs to no tailnet yet, or was switched off by `funnel down`."   },
-    {"FNL-104", "Control refused the registration: the auth key is wrong, used or expired."    },
-    {"FNL-108", "Another command serves this public port."                                     },
-    {"FNL-110", "Control could not be asked. Running funnels go on without it."                },
-    {"FNL-201", "The tailnet's policy does not give this node the attribute `funnel`."         },
-    {"FNL-202", "Somebody denied the request. It can be asked again after 10 minutes."         },
-    {"FNL-203", "Nobody decided in time."                                                      },
+    {"FNL-102", "Changing things needs root, the daemon's user or its operator group."},
+    {"FNL-103", "This node belongs to no tailnet yet, or was switched off by `funnel down`."},
+    {"FNL-104", "Control refused the registration: the auth key is wrong, used or expired."},
+    {"FNL-108", "Another command serves this public port."},
+    {"FNL-110", "Control could not be asked. Running funnels go on without it."},
+    {"FNL-201", "The tailnet's policy does not give this node the attribute `funnel`."},
+    {"FNL-202", "Somebody denied the request. It can be asked again after 10 minutes."},
+    {"FNL-203", "Nobody decided in time."},
 };
 
 int cli_help(const char *topic)

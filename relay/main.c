@@ -24,17 +24,6 @@ struct args {
     const char *command, *config, *key, *control;
 };
 
-static void on_err(enum err_kind kind, int code, const char *file, int line, const char *func)
-{
-    log_err_sink((int)kind, code, file, line, func);
-}
-
-static int complain(int code, const char *what, const char *why, const char *fix)
-{
-    fprintf(stderr, "funnel-relay: %s\n  why: %s\n  fix: %s\n", what, why, fix);
-    return code;
-}
-
 /* --control stands above the file, so that one file serves many relays. */
 static const char *override_control(struct relay_config *cfg, const char *url)
 {
@@ -52,13 +41,13 @@ static bool load_config(const struct args *a, struct relay_config *cfg)
     char where[600];
     if (conf_load(a->config, relay_options, relay_option_count, cfg, &d)) {
         snprintf(where, sizeof where, "%s:%d:%d: %s", a->config, d.line, d.column, d.text);
-        complain(EXIT_CONFIG, "the configuration is not usable", where,
-                 "mend that line and start again");
+        log_complain(EXIT_CONFIG, "the configuration is not usable", where,
+                     "mend that line and start again");
         return false;
     }
     const char *wrong = override_control(cfg, a->control);
     if (wrong) {
-        complain(EXIT_USAGE, "--control is not usable", wrong, "give it as https://HOST");
+        log_complain(EXIT_USAGE, "--control is not usable", wrong, "give it as https://HOST");
     }
     return !wrong;
 }
@@ -75,14 +64,14 @@ static int run(struct relay *r)
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     char why[WHY_SIZE] = "signals cannot be handled";
     if (!r->state.token.len) {
-        return complain(EXIT_CONFIG, "this relay is not enrolled",
-                        "there is no token in the state directory",
-                        "run: funnel-relay enroll --config FILE --key file:PATH");
+        return log_complain(EXIT_CONFIG, "this relay is not enrolled",
+                            "there is no token in the state directory",
+                            "run: funnel-relay enroll --config FILE --key file:PATH");
     }
     if (loop_signals(r->lp, signals, ARRAY_LEN(signals), on_signal, r) < 0 ||
         relay_start(r, why, sizeof why) < 0) {
-        return complain(EXIT_UNAVAILABLE, "cannot start", why,
-                        "free the port or change \"listen\" and \"ports\"");
+        return log_complain(EXIT_UNAVAILABLE, "cannot start", why,
+                            "free the port or change \"listen\" and \"ports\"");
     }
     service_notify("READY=1");
     return loop_run(r->lp) < 0 ? EXIT_UNAVAILABLE : 0;
@@ -93,14 +82,14 @@ static int enroll(struct relay *r, const char *key_ref)
     struct buf key;
     char why[WHY_SIZE] = "";
     if (!key_ref || secret_read_ref(slice_str(key_ref), &key)) {
-        return complain(EXIT_USAGE, "no relay key", "--key must name a file: file:PATH",
-                        "funnel-control key create relay");
+        return log_complain(EXIT_USAGE, "no relay key", "--key must name a file: file:PATH",
+                            "funnel-control key create relay");
     }
     int rc = channel_enroll(r, buf_slice(&key), why, sizeof why);
     secret_wipe_buf(&key);
     if (rc < 0) {
-        return complain(EXIT_UNAVAILABLE, "cannot enrol", why,
-                        "check \"control\", \"caFile\" and the key (it works once)");
+        return log_complain(EXIT_UNAVAILABLE, "cannot enrol", why,
+                            "check \"control\", \"caFile\" and the key (it works once)");
     }
     printf("enrolled as %s (%s)\n", r->cfg.name, r->cfg.host);
     return 0;
@@ -123,8 +112,8 @@ static int act(struct relay *r, const struct args *a)
     }
     int rc = relay_open(r, why, sizeof why);
     if (rc < 0) {
-        return complain(EXIT_CONFIG, "cannot start", why,
-                        "look at the configuration and the state directory");
+        return log_complain(EXIT_CONFIG, "cannot start", why,
+                            "look at the configuration and the state directory");
     }
     rc = strcmp(a->command, "enroll") == 0 ? enroll(r, a->key) : run(r);
     relay_close(r);
@@ -133,12 +122,10 @@ static int act(struct relay *r, const struct args *a)
 
 static bool read_args(int argc, char **argv, struct args *a)
 {
-    static const struct option options[] = {
-        {"config",  required_argument, NULL, 'c'},
-        {"key",     required_argument, NULL, 'k'},
-        {"control", required_argument, NULL, 'u'},
-        {NULL,      0,                 NULL, 0  }
-    };
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"key", required_argument, NULL, 'k'},
+                                            {"control", required_argument, NULL, 'u'},
+                                            {NULL, 0, NULL, 0}};
     int c;
     a->command = argc > 1 ? argv[1] : "";
     optind = 2;
@@ -158,6 +145,7 @@ int main(int argc, char **argv)
 {
     struct relay relay = {.lp = NULL};
     struct args args = {.command = NULL};
+    log_setup("funnel-relay", LOG_INFO, false);
     if (!read_args(argc, argv, &args)) {
         fputs(usage, stderr);
         return EXIT_USAGE;
@@ -167,7 +155,7 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     log_setup("funnel-relay", (enum log_level)relay.cfg.log_level, relay.cfg.log_json);
-    err_set_sink(on_err);
+    err_set_sink(log_err_sink);
     int rc = act(&relay, &args);
     conf_free(relay_options, relay_option_count, &relay.cfg);
     return rc;

@@ -25,20 +25,9 @@ void routes_init(struct routes *r)
     *r = (struct routes){.by_name = map_new(), .max_stale_s = STALE_DEFAULT_S};
 }
 
-static void free_table(struct map *m)
-{
-    struct map_iter it = {0};
-    struct slice key;
-    void *value;
-    while (m && map_next(m, &it, &key, &value)) {
-        mem_free(value);
-    }
-    map_free(m);
-}
-
 void routes_deinit(struct routes *r)
 {
-    free_table(r->by_name);
+    map_free_values(r->by_name);
     mem_free(r->passthrough);
     *r = (struct routes){.by_name = NULL};
 }
@@ -144,7 +133,7 @@ static int apply_delta(struct routes *r, const struct js *j, char *out_why, size
     struct routes keys = {.key_count = 0};
     const struct js *remove = js_get(j, "remove"), *new_keys = js_get(j, "keys");
     if (!read_routes(js_get(j, "set"), set) || (new_keys && !read_keys(new_keys, &keys))) {
-        free_table(set);
+        map_free_values(set);
         snprintf(out_why, why_size, "the delta does not make sense");
         return err_origin(-EINVAL);
     }
@@ -162,7 +151,7 @@ static int apply_delta(struct routes *r, const struct js *j, char *out_why, size
         r->key_count = keys.key_count;
     }
     r->version = js_get_int(j, "version", r->version);
-    free_table(set);
+    map_free_values(set);
     return 0;
 }
 

@@ -315,10 +315,7 @@ static int create_request(struct app *a,
 void approval_query(void *app, struct http_rq *rq)
 {
     static const struct js_field fields[] = {
-        {"feature", JS_STR, true,  32 },
-        {"port",    JS_INT, false, 0  },
-        {"target",  JS_STR, false, 500}
-    };
+        {"feature", JS_STR, true, 32}, {"port", JS_INT, false, 0}, {"target", JS_STR, false, 500}};
     struct app *a = app;
     struct store_node *n = &auth_identity(rq)->node;
     struct store_request r;

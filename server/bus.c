@@ -97,17 +97,6 @@ static void add_route(void *arg, const struct store_node *n)
     buf_deinit(&text);
 }
 
-static void free_routes(struct map *m)
-{
-    struct map_iter it = {0};
-    struct slice key;
-    void *value;
-    while (m && map_next(m, &it, &key, &value)) {
-        mem_free(value);
-    }
-    map_free(m);
-}
-
 static struct map *build_routes(struct app *a)
 {
     struct route_build b = {.a = a, .routes = map_new()};
@@ -170,7 +159,7 @@ static void update_relays(struct bus *b)
         }
     }
     buf_deinit(&line);
-    free_routes(b->routes);
+    map_free_values(b->routes);
     b->routes = fresh;
 }
 
@@ -417,15 +406,15 @@ static const struct {
     const char *name;
     struct js *(*build)(struct member_build *b);
 } members[MEMBERS] = {
-    {"self",        build_self       },
-    {"caps",        build_caps       },
-    {"certNames",   build_cert_names },
-    {"funnelPorts", build_ports      },
-    {"control",     build_control    },
-    {"relays",      build_relays     },
-    {"funnels",     build_funnels    },
+    {"self", build_self},
+    {"caps", build_caps},
+    {"certNames", build_cert_names},
+    {"funnelPorts", build_ports},
+    {"control", build_control},
+    {"relays", build_relays},
+    {"funnels", build_funnels},
     {"certificate", build_certificate},
-    {"requests",    build_requests   },
+    {"requests", build_requests},
 };
 
 /* ---- funnels, as nodes and the API see them ---- */
@@ -634,7 +623,7 @@ void bus_stop(struct app *a)
         a->bus = NULL;
         deferred_cancel(&b->wake);
         timer_cancel(&b->alive);
-        free_routes(b->routes);
+        map_free_values(b->routes);
         mem_free(b);
     }
 }

@@ -329,9 +329,7 @@ static int store_order(struct app *a,
 
 void node_certificates(void *app, struct http_rq *rq)
 {
-    static const struct js_field fields[] = {
-        {"csr", JS_STR, true, ACME_CSR_MAX}
-    };
+    static const struct js_field fields[] = {{"csr", JS_STR, true, ACME_CSR_MAX}};
     struct app *a = app;
     struct store_node *n = &auth_identity(rq)->node;
     AUTO(js_freep) struct js *j = reply_body(rq, fields, ARRAY_LEN(fields));

@@ -130,13 +130,11 @@ static void answer_registration(struct app *a,
 
 void node_register(void *app, struct http_rq *rq)
 {
-    static const struct js_field fields[] = {
-        {"authKey",      JS_STR, true, 128},
-        {"hostname",     JS_STR, true, 200},
-        {"os",           JS_STR, true, 60 },
-        {"version",      JS_STR, true, 60 },
-        {"transportKey", JS_STR, true, 64 }
-    };
+    static const struct js_field fields[] = {{"authKey", JS_STR, true, 128},
+                                             {"hostname", JS_STR, true, 200},
+                                             {"os", JS_STR, true, 60},
+                                             {"version", JS_STR, true, 60},
+                                             {"transportKey", JS_STR, true, 64}};
     struct app *a = app;
     AUTO(js_freep) struct js *j = reply_body(rq, fields, ARRAY_LEN(fields));
     struct store_key key;
@@ -245,9 +243,7 @@ static int put_wanted(struct app *a, int64_t node, struct wanted *w)
 
 void node_funnels(void *app, struct http_rq *rq)
 {
-    static const struct js_field fields[] = {
-        {"funnels", JS_ARRAY, true, FUNNELS_MAX}
-    };
+    static const struct js_field fields[] = {{"funnels", JS_ARRAY, true, FUNNELS_MAX}};
     struct app *a = app;
     struct store_node *n = &auth_identity(rq)->node;
     AUTO(js_freep) struct js *j = reply_body(rq, fields, ARRAY_LEN(fields));

@@ -80,15 +80,10 @@ static bool relay_key_good(struct app *a, struct slice secret, struct store_key 
 void relay_enroll(void *app, struct http_rq *rq)
 {
     static const struct js_field fields[] = {
-        {"relayKey",  JS_STR,    true, 128},
-        {"name",      JS_STR,    true, 63 },
-        {"host",      JS_STR,    true, 253},
-        {"addresses", JS_ARRAY,  true, 8  },
-        {"port",      JS_INT,    true, 0  },
-        {"ports",     JS_OBJECT, true, 0  },
-        {"pins",      JS_ARRAY,  true, 4  },
-        {"version",   JS_STR,    true, 60 }
-    };
+        {"relayKey", JS_STR, true, 128}, {"name", JS_STR, true, 63},
+        {"host", JS_STR, true, 253},     {"addresses", JS_ARRAY, true, 8},
+        {"port", JS_INT, true, 0},       {"ports", JS_OBJECT, true, 0},
+        {"pins", JS_ARRAY, true, 4},     {"version", JS_STR, true, 60}};
     struct app *a = app;
     AUTO(js_freep) struct js *j = reply_body(rq, fields, ARRAY_LEN(fields));
     struct store_relay r = {.id = 0};
@@ -166,10 +161,8 @@ static void find_difference(void *arg, const struct store_node *n)
 
 void relay_report(void *app, struct http_rq *rq)
 {
-    static const struct js_field fields[] = {
-        {"version", JS_INT,   true, 0     },
-        {"nodes",   JS_ARRAY, true, 200000}
-    };
+    static const struct js_field fields[] = {{"version", JS_INT, true, 0},
+                                             {"nodes", JS_ARRAY, true, 200000}};
     struct app *a = app;
     struct store_relay *r = &auth_identity(rq)->relay;
     AUTO(js_freep) struct js *j = reply_body(rq, fields, ARRAY_LEN(fields));

@@ -5,6 +5,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/file.h"
+#include "lib/base/log.h"
 #include "lib/base/secret.h"
 #include "migrations/migrations.h"
 #include "server/app.h"
@@ -16,12 +17,6 @@ enum {
     EXIT_FAILED = 1,
     EXIT_CONFIG = 78
 };
-
-static int complain(int code, const char *what, const char *why, const char *fix)
-{
-    fprintf(stderr, "funnel-control: %s\n  why: %s\n  fix: %s\n", what, why, fix);
-    return code;
-}
 
 void app_fqdn(const struct app *a, const char *label, char out[TEXT_NAME_SIZE])
 {
@@ -80,7 +75,8 @@ static int hand_out(const struct command_args *args, const struct handed *items,
         snprintf(path, sizeof path, "%s/%s", args->out_dir, items[i].name);
         if (file_mkdirs(args->out_dir, 0700) < 0 ||
             file_replace(path, 0600, slice_str(items[i].text)) < 0) {
-            return complain(EXIT_FAILED, "cannot write a secret", path, "choose another --out-dir");
+            return log_complain(EXIT_FAILED, "cannot write a secret", path,
+                                "choose another --out-dir");
         }
     }
     if (args->json && !args->out_dir) {
@@ -160,20 +156,20 @@ int command_init(struct app *a, const struct command_args *args)
     struct store_tailnet there;
     const char *owner = args->owner ? args->owner : "owner@localhost";
     if (app_open_store(a, why, sizeof why) < 0) {
-        return complain(EXIT_CONFIG, "cannot open the store", why, "look at \"stateDir\"");
+        return log_complain(EXIT_CONFIG, "cannot open the store", why, "look at \"stateDir\"");
     }
     if (store_tailnet(a->db, &there) == 0) {
-        return complain(
+        return log_complain(
             EXIT_FAILED, "this installation is initialised already", there.name,
             "for a new link: funnel-control setup-link; for keys: funnel-control key create");
     }
     if (slice_find(slice_str(owner), '@') < 1 || !text_printable(slice_str(owner), 200)) {
-        return complain(EXIT_CONFIG, "the owner's login is not usable", owner,
-                        "--owner name@example.com");
+        return log_complain(EXIT_CONFIG, "the owner's login is not usable", owner,
+                            "--owner name@example.com");
     }
     if (create_all(a, owner, items)) {
-        return complain(EXIT_FAILED, "nothing was created", db_error(a->db),
-                        "look at the state directory");
+        return log_complain(EXIT_FAILED, "nothing was created", db_error(a->db),
+                            "look at the state directory");
     }
     if (store_tailnet(a->db, &there) == 0 && !args->json) {
         printf("tailnet      %s.%s\nowner        %s\n", there.name, a->cfg.zone, owner);
@@ -185,13 +181,13 @@ static int open_existing(struct app *a, struct store_user *owner, const struct c
 {
     char why[300] = "";
     if (app_open_store(a, why, sizeof why) < 0 || store_tailnet(a->db, &a->tailnet)) {
-        return complain(EXIT_CONFIG, "there is no installation here", why,
-                        "run: funnel-control init");
+        return log_complain(EXIT_CONFIG, "there is no installation here", why,
+                            "run: funnel-control init");
     }
     int rc = args->owner ? store_user_by_login(a->db, slice_str(args->owner), owner)
                          : store_user_by_id(a->db, 1, owner);
-    return rc ? complain(EXIT_FAILED, "no such user", args->owner ? args->owner : "the owner",
-                         "--owner LOGIN")
+    return rc ? log_complain(EXIT_FAILED, "no such user", args->owner ? args->owner : "the owner",
+                             "--owner LOGIN")
               : 0;
 }
 
@@ -205,7 +201,7 @@ int command_setup_link(struct app *a, const struct command_args *args)
     }
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     if (!tx || make_setup(a, user.id, &items[0], &items[1]) || db_commit(&tx)) {
-        return complain(EXIT_FAILED, "no link was made", db_error(a->db), "try again");
+        return log_complain(EXIT_FAILED, "no link was made", db_error(a->db), "try again");
     }
     return hand_out(args, items, ARRAY_LEN(items));
 }
@@ -220,8 +216,8 @@ int command_key_create(struct app *a, const struct command_args *args)
         kind++;
     }
     if (kind == ARRAY_LEN(kinds)) {
-        return complain(EXIT_CONFIG, "which kind of key?", args->kind ? args->kind : "none given",
-                        "api, auth or relay");
+        return log_complain(EXIT_CONFIG, "which kind of key?",
+                            args->kind ? args->kind : "none given", "api, auth or relay");
     }
     int rc = open_existing(a, &user, args);
     if (rc) {
@@ -234,7 +230,7 @@ int command_key_create(struct app *a, const struct command_args *args)
                        args->reusable, secret)
             : -EIO;
     if (rc || db_commit(&tx)) {
-        return complain(EXIT_FAILED, "no key was made", db_error(a->db), "try again");
+        return log_complain(EXIT_FAILED, "no key was made", db_error(a->db), "try again");
     }
     snprintf(item.text, sizeof item.text, "%s", secret);
     return hand_out(args, &item, 1);

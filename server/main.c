@@ -23,12 +23,6 @@ static const char usage[] =
     "  funnel-control key create api|auth|relay --config FILE [--reusable] [--out-dir DIR] [--json]\n"
     "  funnel-control check      --config FILE       print the effective configuration\n";
 
-static int complain(int code, const char *what, const char *why, const char *fix)
-{
-    fprintf(stderr, "funnel-control: %s\n  why: %s\n  fix: %s\n", what, why, fix);
-    return code;
-}
-
 static void on_signal(void *arg, int signo)
 {
     struct app *a = arg;
@@ -123,7 +117,7 @@ static int run(struct app *a)
     char why[400] = "";
     a->lp = loop_new();
     if (start_all(a, why, sizeof why) < 0) {
-        return complain(EXIT_UNAVAILABLE, "cannot start", why, "mend this and start again");
+        return log_complain(EXIT_UNAVAILABLE, "cannot start", why, "mend this and start again");
     }
     timer_set_in(a->lp, &a->minute, tick, on_tick, a);
     service_notify("READY=1");
@@ -159,8 +153,8 @@ static bool load_config(const char *path, struct config *cfg)
     } else {
         return true;
     }
-    complain(EXIT_CONFIG, "the configuration is not usable", where,
-             "mend that line and start again");
+    log_complain(EXIT_CONFIG, "the configuration is not usable", where,
+                 "mend that line and start again");
     return false;
 }
 
@@ -189,22 +183,14 @@ static bool known(const char *command)
     return false;
 }
 
-static void on_err(enum err_kind kind, int code, const char *file, int line, const char *func)
-{
-    log_err_sink((int)kind, code, file, line, func);
-}
-
 static const struct option options[] = {
-    {"config",   required_argument, NULL, 'c'},
-    {"owner",    required_argument, NULL, 'o'},
-    {"out-dir",  required_argument, NULL, 'd'},
-    {"json",     no_argument,       NULL, 'j'},
-    {"reusable", no_argument,       NULL, 'r'},
-    {NULL,       0,                 NULL, 0  }
-};
+    {"config", required_argument, NULL, 'c'},  {"owner", required_argument, NULL, 'o'},
+    {"out-dir", required_argument, NULL, 'd'}, {"json", no_argument, NULL, 'j'},
+    {"reusable", no_argument, NULL, 'r'},      {NULL, 0, NULL, 0}};
 
 int main(int argc, char **argv)
 {
+    log_setup("funnel-control", LOG_INFO, false);
     static struct app app; /* lives as long as the process */
     struct command_args args = {.owner = NULL};
     const char *config = NULL, *command = argc > 1 ? argv[1] : "";
@@ -227,6 +213,6 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     log_setup("funnel-control", (enum log_level)app.cfg.log_level, app.cfg.log_json);
-    err_set_sink(on_err);
+    err_set_sink(log_err_sink);
     return act(&app, command, &args);
 }

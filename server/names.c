@@ -47,10 +47,7 @@ static void put_caa(struct app *a, struct slice name)
         buf_addf(&value, "; accounturi=%s", uri);
     }
     buf_adds(&value, "; validationmethods=dns-01");
-    struct dns_caa caa[] = {
-        {0, S("issue"),     buf_slice(&value)},
-        {0, S("issuewild"), S(";")           }
-    };
+    struct dns_caa caa[] = {{0, S("issue"), buf_slice(&value)}, {0, S("issuewild"), S(";")}};
     int rc = dns_zone_set_caa(a->zone, name, caa, ARRAY_LEN(caa), CAA_TTL);
     if (rc < 0) {
         log_error("dns.caa", F_SLICE("name", name), F_ERR(rc));

@@ -237,14 +237,9 @@ static bool take(struct session *s, const struct frame *f)
         uint8_t type;
         bool (*fn)(struct session *s, struct slice payload);
     } takers[] = {
-        {FRAME_HELLO,   take_hello  },
-        {FRAME_WELCOME, take_welcome},
-        {FRAME_LEGS,    take_legs   },
-        {FRAME_PING,    take_ping   },
-        {FRAME_PONG,    take_pong   },
-        {FRAME_CLOSED,  take_closed },
-        {FRAME_DRAIN,   take_drain  },
-        {FRAME_BYE,     take_bye    },
+        {FRAME_HELLO, take_hello}, {FRAME_WELCOME, take_welcome}, {FRAME_LEGS, take_legs},
+        {FRAME_PING, take_ping},   {FRAME_PONG, take_pong},       {FRAME_CLOSED, take_closed},
+        {FRAME_DRAIN, take_drain}, {FRAME_BYE, take_bye},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(takers); i++) {

@@ -179,9 +179,15 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     errno = saved;
 }
 
-void log_err_sink(int kind, int code, const char *file, int line, const char *func)
+void log_err_sink(enum err_kind kind, int code, const char *file, int line, const char *func)
 {
     static const char *const kinds[] = {"origin", "trace", "fold"};
     log_debug("err", F_STR("kind", kinds[kind]), F_I64("code", code), F_STR("file", file),
               F_I64("line", line), F_STR("func", func), F_ERR(code));
+}
+
+int log_complain(int code, const char *what, const char *why, const char *fix)
+{
+    fprintf(stderr, "%s: %s\n  why: %s\n  fix: %s\n", config.program, what, why, fix);
+    return code;
 }

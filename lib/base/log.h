@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/err.h"
 #include "lib/base/slice.h"
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -59,4 +60,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 #define log_debug(event, ...) LOG_AT(LOG_DEBUG, event, ##__VA_ARGS__)
 
 /* err_set_sink(log_err_sink) in main: error traces at debug level. */
-void log_err_sink(int kind, int code, const char *file, int line, const char *func);
+void log_err_sink(enum err_kind kind, int code, const char *file, int line, const char *func);
+
+/* Three lines on stderr for a person at a terminal: what, why, fix. Returns `code`, the program's
+ * exit code. */
+int log_complain(int code, const char *what, const char *why, const char *fix);

@@ -179,3 +179,14 @@ bool map_next(const struct map *m, struct map_iter *it, struct slice *out_key, v
     }
     return false;
 }
+
+void map_free_values(struct map *m)
+{
+    struct map_iter it = {0};
+    struct slice key;
+    void *value;
+    while (m && map_next(m, &it, &key, &value)) {
+        mem_free(value);
+    }
+    map_free(m);
+}

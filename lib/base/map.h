@@ -11,7 +11,8 @@
 struct map;
 
 struct map *map_new(void);
-void map_free(struct map *m); /* takes NULL; does not free the values */
+void map_free(struct map *m);        /* takes NULL; does not free the values */
+void map_free_values(struct map *m); /* the values too, by mem_free; takes NULL */
 DEFINE_AUTO(struct map, map_free)
 size_t map_count(const struct map *m);
 void *map_get(const struct map *m, struct slice key); /* NULL when absent */

@@ -17,6 +17,8 @@
 
 enum { CONF_FILE_MAX = 256 * 1024, OPTIONS_MAX = 96, KEY_MAX = 96 };
 
+const char *const conf_log_levels[] = {"error", "warn", "info", "debug", NULL};
+
 struct reader {
     const struct hujson_doc *doc;
     const struct conf_option *options;

@@ -75,3 +75,17 @@ void conf_print(const struct conf_option *options,
                 size_t count,
                 const void *target,
                 struct buf *out);
+
+/* The two rows that every program has: fields `int log_level` and `bool log_json` of its struct. */
+extern const char *const conf_log_levels[];
+#define CONF_LOG_OPTIONS(type)                                                    \
+    {.key = "log.level",                                                          \
+     .kind = CONF_ENUM,                                                           \
+     .offset = offsetof(type, log_level),                                         \
+     .fallback = "info",                                                          \
+     .names = conf_log_levels,                                                    \
+     .help = "how much is logged"},                                               \
+    {                                                                             \
+        .key = "log.json", .kind = CONF_BOOL, .offset = offsetof(type, log_json), \
+        .fallback = "false", .help = "log lines as JSON"                          \
+    }

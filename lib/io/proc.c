@@ -191,11 +191,7 @@ static void close_pipes(struct pipes *f)
 
 static int open_pipes(struct pipes *f)
 {
-    *f = (struct pipes){
-        {-1, -1},
-        {-1, -1},
-        -1
-    };
+    *f = (struct pipes){{-1, -1}, {-1, -1}, -1};
     f->null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (f->null < 0 || pipe2(f->err, O_CLOEXEC) < 0 || pipe2(f->report, O_CLOEXEC) < 0) {
         int rc = -errno;

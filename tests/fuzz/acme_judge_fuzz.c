@@ -9,9 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct slice allowed[] = {
-        {"laptop.pango-lin.ts.example.net", 31}
-    };
+    static const struct slice allowed[] = {{"laptop.pango-lin.ts.example.net", 31}};
     struct acme_csr csr;
     char why[200] = "";
     int rc = acme_judge(slice_of(data, size), allowed, 1, &csr, why, sizeof why);

@@ -12,10 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct slice allowed[] = {
-        {"laptop.pango-lin.ts.example.net", 31},
-        {"a.b",                             3 }
-    };
+    static const struct slice allowed[] = {{"laptop.pango-lin.ts.example.net", 31}, {"a.b", 3}};
     static EVP_PKEY *key;
     char *pem = NULL, why[200] = "";
     struct acme_csr csr;

@@ -14,41 +14,51 @@ static const struct said cases[] = {
     {ACME_LIMITED,
      "uacme: failed to create new order at https://ca.test/order\n" PROBLEM
      "rateLimited\",\n    \"detail\": \"too many certificates: retry after 2026-11-24 15:00:00 UTC: see docs\",\n"
-     "    \"status\": 429\n}\n",                                                                    "too many certificates: retry after 2026-11-24 15:00:00 UTC: see docs"                              },
+     "    \"status\": 429\n}\n",
+     "too many certificates: retry after 2026-11-24 15:00:00 UTC: see docs"},
     {ACME_RETRY_NOW,
-     "uacme: failed to parse challenge\nuacme: failed to authorize order at https://ca.test/o/1\n", "failed to authorize order at https://ca.test/o/1"                                                  },
+     "uacme: failed to parse challenge\nuacme: failed to authorize order at https://ca.test/o/1\n",
+     "failed to authorize order at https://ca.test/o/1"},
     {ACME_NET,
      "uacme: failed to create new order at https://ca.test/order\n" PROBLEM
-     "badNonce\",\n    \"detail\": \"JWS has an invalid anti-replay nonce\"\n}\n",                  "JWS has an invalid anti-replay nonce"                                                              },
+     "badNonce\",\n    \"detail\": \"JWS has an invalid anti-replay nonce\"\n}\n",
+     "JWS has an invalid anti-replay nonce"},
     {ACME_NET,
      "uacme: curl_get: GET https://ca.test/dir failed: Couldn't connect to server\n"
-     "uacme: failed to fetch directory at https://ca.test/dir\n",                                   "failed to fetch directory at https://ca.test/dir"                                                  },
-    {ACME_NET,       "uacme: curl_post: POST https://ca.test/o failed: Timeout was reached\n",
-     "curl_post: POST https://ca.test/o failed: Timeout was reached"                                                                                                                                    },
-    {ACME_NET,       "uacme: failed to finalize order at https://ca.test/f/1\n",
-     "failed to finalize order at https://ca.test/f/1"                                                                                                                                                  },
+     "uacme: failed to fetch directory at https://ca.test/dir\n",
+     "failed to fetch directory at https://ca.test/dir"},
+    {ACME_NET, "uacme: curl_post: POST https://ca.test/o failed: Timeout was reached\n",
+     "curl_post: POST https://ca.test/o failed: Timeout was reached"},
+    {ACME_NET, "uacme: failed to finalize order at https://ca.test/f/1\n",
+     "failed to finalize order at https://ca.test/f/1"},
     {ACME_NET,
      "uacme: no account associated with /a/private/key.pem found at https://ca.test/acct. Consider "
-     "trying 'new'\n",                                                                              "no account associated with /a/private/key.pem found at https://ca.test/acct. Consider trying 'new'"},
+     "trying 'new'\n",
+     "no account associated with /a/private/key.pem found at https://ca.test/acct. Consider trying 'new'"},
     {ACME_AUTH,
      "uacme: failed to create new order at https://ca.test/order\n" PROBLEM
-     "rejectedIdentifier\",\n    \"detail\": \"policy forbids it\"\n}\n",                           "policy forbids it"                                                                                 },
+     "rejectedIdentifier\",\n    \"detail\": \"policy forbids it\"\n}\n",
+     "policy forbids it"},
     {ACME_AUTH,
      "uacme: failed to finalize order at https://ca.test/f\n" PROBLEM
-     "caa\",\n    \"detail\": \"CAA forbids\"\n}\n",                                                "CAA forbids"                                                                                       },
+     "caa\",\n    \"detail\": \"CAA forbids\"\n}\n",
+     "CAA forbids"},
     {ACME_AUTH,
      "uacme: challenge https://ca.test/c/1 failed with status invalid\n" PROBLEM
      "unauthorized\",\n    \"detail\": \"Correct value not found for DNS challenge\"\n}\n"
-     "uacme: failed to authorize order at https://ca.test/o\n",                                     "Correct value not found for DNS challenge"                                                         },
-    {ACME_AUTH,      "uacme: challenge https://ca.test/c/1 failed with status invalid\n",
-     "challenge https://ca.test/c/1 failed with status invalid"                                                                                                                                         },
+     "uacme: failed to authorize order at https://ca.test/o\n",
+     "Correct value not found for DNS challenge"},
+    {ACME_AUTH, "uacme: challenge https://ca.test/c/1 failed with status invalid\n",
+     "challenge https://ca.test/c/1 failed with status invalid"},
     {ACME_DNS,
-     "uacme: no challenge completed\nuacme: failed to authorize order at https://ca.test/o\n",      "failed to authorize order at https://ca.test/o"                                                    },
+     "uacme: no challenge completed\nuacme: failed to authorize order at https://ca.test/o\n",
+     "failed to authorize order at https://ca.test/o"},
     {ACME_BUG,
      "uacme: failed to finalize order at https://ca.test/f\n" PROBLEM
-     "badCSR\",\n    \"detail\": \"no\"\n}\n",                                                      "no"                                                                                                },
-    {ACME_BUG,       "uacme: failed to link a to b: File exists\n",                                 "failed to link a to b: File exists"                                                                },
-    {ACME_BUG,       "",                                                                            ""                                                                                                  },
+     "badCSR\",\n    \"detail\": \"no\"\n}\n",
+     "no"},
+    {ACME_BUG, "uacme: failed to link a to b: File exists\n", "failed to link a to b: File exists"},
+    {ACME_BUG, "", ""},
 };
 
 static void words_to_class(void **state)

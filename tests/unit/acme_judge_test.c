@@ -152,7 +152,7 @@ static int judge(struct slice pem, struct acme_csr *csr, char why[200])
 #define NOT_SHAPE "one attribute with one extension"
 
 static const struct shape shapes[] = {
-  /* clang-format off */
+    /* clang-format off */
     {.names = DNS(NAME)},
     {.names = DNS(NAME), .curve = "P-384"},
     {.names = DNS(NAME), .rsa_bits = 2048},
@@ -193,7 +193,7 @@ static const struct shape shapes[] = {
     {.words = NOT_PLAIN, .names = DNS("laptop.pango-lin.ts.example.net\nx")},
     {.words = NOT_PLAIN, .names = DNS("a.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.net")},
     {.words = "more than 10 names", .names = {{GEN_DNS, "a.b"}, {GEN_DNS, "b.b"}, {GEN_DNS, "c.b"}, {GEN_DNS, "d.b"}, {GEN_DNS, "e.b"}, {GEN_DNS, "f.b"}, {GEN_DNS, "g.b"}, {GEN_DNS, "h.b"}, {GEN_DNS, "i.b"}, {GEN_DNS, "j.b"}, {GEN_DNS, "k.b"}}},
-  /* clang-format on */
+    /* clang-format on */
 };
 
 static void every_shape(void **state)

@@ -30,10 +30,8 @@ static int setup(void **state)
         dns_zone_add_txt(z, S("_acme-challenge.laptop.pango.ts.example.net"), S("one"), 0), 0);
     assert_int_equal(
         dns_zone_add_txt(z, S("_acme-challenge.laptop.pango.ts.example.net"), S("two"), 0), 0);
-    struct dns_caa caa[] = {
-        {0, S("issue"),     S("ca.example; validationmethods=dns-01")},
-        {0, S("issuewild"), S(";")                                   }
-    };
+    struct dns_caa caa[] = {{0, S("issue"), S("ca.example; validationmethods=dns-01")},
+                            {0, S("issuewild"), S(";")}};
     assert_int_equal(dns_zone_set_caa(z, S("pango.ts.example.net"), caa, 2, 300), 0);
     char big[301];
     memset(big, 'x', sizeof(big));

@@ -86,16 +86,11 @@ static void validate(void **state)
     buf_deinit(&word);
 }
 
-static const struct slice web[] = {
-    {"tag:web", 7}
-};
-static const struct policy_device laptop = {
-    .login = {"Cy@Example.com", 14},
-      .ipv4 = {"100.64.0.3",     10}
-};
+static const struct slice web[] = {{"tag:web", 7}};
+static const struct policy_device laptop = {.login = {"Cy@Example.com", 14},
+                                            .ipv4 = {"100.64.0.3", 10}};
 static const struct policy_device server = {
-    .tags = web, .tag_count = 1, .ipv4 = {"100.64.0.9", 10}
-};
+    .tags = web, .tag_count = 1, .ipv4 = {"100.64.0.9", 10}};
 
 static void expect_funnel(const char *text, bool on_laptop, bool on_server)
 {

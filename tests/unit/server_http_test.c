@@ -109,9 +109,9 @@ static void h_error(void *arg, struct http_rq *rq, int status, const char *why)
 }
 
 static const struct http_route routes[] = {
-    {HTTP_POST, "/echo/{id}", 8192, 0, h_echo  },
-    {HTTP_GET,  "/later",     0,    0, h_later },
-    {HTTP_GET,  "/stream",    0,    0, h_stream},
+    {HTTP_POST, "/echo/{id}", 8192, 0, h_echo},
+    {HTTP_GET, "/later", 0, 0, h_later},
+    {HTTP_GET, "/stream", 0, 0, h_stream},
 };
 
 static int listen_at(struct http_server *srv, char *out_base, size_t size, const char *scheme)

@@ -58,11 +58,7 @@ static void session_frames(void **state)
     assert_int_equal(hello2.parked, 4);
     assert_slice(hello2.token, "to.ken");
 
-    struct frame_welcome welcome =
-                             {
-                                 .version = 1, .parked = 9, .session_id = {1, 2, 3}
-    },
-                         welcome2;
+    struct frame_welcome welcome = {.version = 1, .parked = 9, .session_id = {1, 2, 3}}, welcome2;
     buf_clear(&b);
     frame_welcome(&b, &welcome);
     f = only(&b);
@@ -107,15 +103,12 @@ static void leg_frames(void **state)
     assert_true(frame_read_join(f.payload, &join2));
     assert_int_equal(join2.number, 77);
 
-    struct frame_open open =
-                          {
-                              .connection = 5,
+    struct frame_open open = {.connection = 5,
                               .address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 1},
                               .visitor_port = 50000,
                               .public_port = 443,
                               .name = S("a.example"),
-                              .hello = S("hello")
-    },
+                              .hello = S("hello")},
                       open2;
     buf_clear(&b);
     frame_open(&b, &open);

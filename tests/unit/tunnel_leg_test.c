@@ -110,9 +110,7 @@ static bool move(struct side *from, struct side *to, size_t step)
 }
 
 static const struct frame_open the_open = {
-    .connection = 42, .public_port = 443, .name = {"a.example", 9},
-            .hello = {"hello",     5}
-};
+    .connection = 42, .public_port = 443, .name = {"a.example", 9}, .hello = {"hello", 5}};
 
 static void open_and_accept(struct pair *p)
 {

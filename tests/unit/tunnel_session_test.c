@@ -102,8 +102,7 @@ static bool move(struct side *from, struct side *to, struct mono now)
 }
 
 static const struct frame_hello hello = {
-    .version = TUNNEL_VERSION, .parked = 4, .token = {"token", 5}
-};
+    .version = TUNNEL_VERSION, .parked = 4, .token = {"token", 5}};
 
 static void come_up(struct pair *p)
 {

@@ -2,14 +2,12 @@
 #include "tests/unit/support/test.h"
 #include "tunnel/token.h"
 
-static const struct token the_token = {
-    .key_id = 3,
-    .not_before = {1000},
-    .not_after = {       2000   },
-    .node = { "node1",    5},
-    .relay = {   "relay1",    6},
-    .transport = {       0xaa,    0xbb}
-};
+static const struct token the_token = {.key_id = 3,
+                                       .not_before = {1000},
+                                       .not_after = {2000},
+                                       .node = {"node1", 5},
+                                       .relay = {"relay1", 6},
+                                       .transport = {0xaa, 0xbb}};
 
 static struct buf make(uint8_t fill)
 {
