@@ -2,8 +2,12 @@
 /*
  * The store: operations named for what they mean, rows as plain structs. Readers need no
  * transaction; every writer stands in the caller's db_begin() guard and appends to the change log
- * what streams must hear. Results: 0; STORE_NONE (no such row); STORE_CONFLICT (uniqueness);
- * -errno.
+ * what streams must hear. Results: 0; STORE_NONE (no such row); STORE_CONFLICT (taken, or what it
+ * refers to is not there); -errno, among them -EINVAL for a value that the schema refuses and
+ * -EMSGSIZE for a caller's buffer that is too small. Outputs are written after 0 only.
+ *
+ * The callback of an _each, _recent, _since or _due function may call every function here but the
+ * one that called it (nodes, relays and due certificates: that one too); it borrows its row.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -110,7 +114,7 @@ int store_audit(struct db *d, const struct store_audit *a) MUST_CHECK;
 
 /* The change log. kind: node policy funnel certificate relay request online. node 0: everybody. */
 int store_change(struct db *d, int64_t tailnet, const char *kind, int64_t node) MUST_CHECK;
-int64_t store_change_head(struct db *d);
+int64_t store_change_head(struct db *d); /* the last one given, also when it was trimmed since */
 typedef void (*store_change_fn)(void *arg, int64_t seq, struct slice kind, int64_t node);
 int64_t
 store_changes_since(struct db *d, int64_t seq, store_change_fn fn, void *arg); /* the new head */

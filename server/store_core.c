@@ -11,7 +11,9 @@ int store_tailnet_create(struct db *d, struct slice name, int64_t *out_id)
     db_bind_text(s, ":name", name);
     db_bind_i64(s, ":now", wall_now().s);
     int rc = store_result(db_exec(s));
-    *out_id = db_last_id(d);
+    if (!rc) {
+        *out_id = db_last_id(d);
+    }
     return rc;
 }
 
@@ -52,7 +54,9 @@ int store_user_create(
     db_bind_text(s, ":role", slice_str(role));
     db_bind_i64(s, ":now", wall_now().s);
     int rc = store_result(db_exec(s));
-    *out_id = db_last_id(d);
+    if (!rc) {
+        *out_id = db_last_id(d);
+    }
     return rc;
 }
 
@@ -104,8 +108,8 @@ int store_password(struct db *d, int64_t user, struct buf *out_encoded)
     struct db_stmt *s = db_stmt(d, "SELECT hash FROM credentials WHERE user_id = :user");
     db_bind_i64(s, ":user", user);
     int rc = db_step(s);
-    if (rc == DB_ROW) {
-        buf_add(out_encoded, db_col_text(s, "hash"));
+    if (rc == DB_ROW && buf_push(out_encoded, db_col_text(s, "hash"))) {
+        return err_origin(-EMSGSIZE);
     }
     return store_found(rc);
 }
@@ -296,7 +300,8 @@ int store_change(struct db *d, int64_t tailnet, const char *kind, int64_t node)
 int64_t store_change_head(struct db *d)
 {
     AUTO(db_resetp)
-    struct db_stmt *s = db_stmt(d, "SELECT coalesce(max(seq), 0) AS head FROM changes");
+    struct db_stmt *s = db_stmt(
+        d, "SELECT coalesce(max(seq), 0) AS head FROM sqlite_sequence WHERE name = 'changes'");
     return db_step(s) == DB_ROW ? db_col_i64(s, "head") : 0;
 }
 

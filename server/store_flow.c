@@ -12,12 +12,14 @@ int store_policy(struct db *d,
         "SELECT id, text, etag, author, created FROM policies WHERE tailnet_id = :tailnet AND current = 1");
     db_bind_i64(s, ":tailnet", tailnet);
     int rc = db_step(s);
+    if (rc == DB_ROW && buf_push(out_text, db_col_blob(s, "text"))) {
+        return err_origin(-EMSGSIZE);
+    }
     if (rc == DB_ROW) {
         out_meta->id = db_col_i64(s, "id");
         STORE_COPY(s, "etag", out_meta->etag);
         STORE_COPY(s, "author", out_meta->author);
         out_meta->created = (struct wall){db_col_i64(s, "created")};
-        buf_add(out_text, db_col_blob(s, "text"));
     }
     return store_found(rc);
 }
@@ -225,6 +227,10 @@ int store_cert(
                    " not_after, issuer, updated FROM certificates WHERE node_id = :node");
     db_bind_i64(s, ":node", node);
     int rc = db_step(s);
+    if (rc == DB_ROW && ((out_chain && buf_push(out_chain, db_col_text(s, "chain"))) ||
+                         (out_csr && buf_push(out_csr, db_col_text(s, "csr"))))) {
+        return err_origin(-EMSGSIZE);
+    }
     if (rc == DB_ROW) {
         out->node_id = node;
         STORE_COPY(s, "order_id", out->order_id);
@@ -237,12 +243,6 @@ int store_cert(
         out->not_after = (struct wall){db_col_i64(s, "not_after")};
         out->updated = (struct wall){db_col_i64(s, "updated")};
         out->tries = db_col_i64(s, "tries");
-        if (out_chain) {
-            buf_add(out_chain, db_col_text(s, "chain"));
-        }
-        if (out_csr) {
-            buf_add(out_csr, db_col_text(s, "csr"));
-        }
     }
     return store_found(rc);
 }

@@ -219,7 +219,7 @@ static void read_issuer(X509 *cert, struct crypto_cert *out)
     char cn[sizeof out->issuer];
     if (X509_NAME_get_text_by_NID(name, NID_commonName, cn, sizeof cn) > 0 &&
         text_printable(slice_str(cn), sizeof cn)) {
-        memcpy(out->issuer, cn, sizeof cn);
+        snprintf(out->issuer, sizeof out->issuer, "%s", cn);
     }
     BIGNUM *serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), NULL);
     char *hex = serial ? BN_bn2hex(serial) : NULL;
@@ -243,6 +243,17 @@ static bool read_leaf(X509 *cert, struct crypto_cert *out)
     return true;
 }
 
+/* The PEM reader skips blocks of other kinds; in a chain there is no place for any. */
+static size_t count_blocks(struct slice pem)
+{
+    struct slice line;
+    size_t count = 0;
+    while (slice_split(&pem, '\n', &line)) {
+        count += slice_starts(line, S("-----BEGIN "));
+    }
+    return count;
+}
+
 bool crypto_chain_read(struct slice chain_pem, struct crypto_cert *out_cert, size_t *out_count)
 {
     BIO *bio = chain_pem.n && chain_pem.n <= PEM_MAX
@@ -257,7 +268,8 @@ bool crypto_chain_read(struct slice chain_pem, struct crypto_cert *out_cert, siz
         X509_free(cert);
     }
     /* The reader stops at the end or at rubbish: only the first is good. */
-    ok = ok && count && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    ok = ok && count && count == count_blocks(chain_pem) &&
+         ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     BIO_free(bio);
     ERR_clear_error();
     if (ok) {

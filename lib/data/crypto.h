@@ -41,7 +41,8 @@ struct crypto_cert {
     char serial[64];  /* hex */
 };
 
-/* The first certificate of a PEM chain; every further one must parse too. */
+/* The first certificate of a PEM chain of at most 8; every further one must parse too, and no other
+ * kind of block may stand among them. */
 bool crypto_chain_read(struct slice chain_pem, struct crypto_cert *out_cert, size_t *out_count);
 
 /* Argon2id, 19 MiB, t=2, p=1 (console-api.md section 5); slow on purpose: run in the pool. */

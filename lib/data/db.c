@@ -1,11 +1,13 @@
 /*
  * SQLite with its rules enforced in one place: a write outside the guard is a
- * bug and aborts; statements are found by the address of their text (string
- * literals), so that the cache costs one hash.
+ * bug and aborts, and so is a statement used again while its rows are still
+ * being read (the cache would silently rewind the outer reader). Statements
+ * are found by their text, so that preparing costs one hash.
  */
 #include "lib/data/db.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +31,6 @@ struct db {
     sqlite3 *h;
     struct map *stmts; /* by text */
     struct db_tx *tx;
-    int migration;
 };
 
 struct db_tx {
@@ -68,10 +69,25 @@ static int run(struct db *d, const char *sql)
     return rc == SQLITE_OK ? 0 : err_origin(to_errno(rc));
 }
 
+/* PRAGMA journal_mode answers with the mode it could set instead of failing. */
+static bool in_wal(struct db *d)
+{
+    sqlite3_stmt *s = NULL;
+    bool wal = sqlite3_prepare_v2(d->h, "PRAGMA journal_mode", -1, &s, NULL) == SQLITE_OK &&
+               sqlite3_step(s) == SQLITE_ROW &&
+               sqlite3_stricmp((const char *)sqlite3_column_text(s, 0), "wal") == 0;
+    sqlite3_finalize(s);
+    return wal;
+}
+
 static int say(struct db *d, char *out_why, size_t why_size, const char *what, const char *path)
 {
-    snprintf(out_why, why_size, "%s %s: %s", what, path, d->h ? db_error(d) : "out of memory");
-    return err_origin(-EIO);
+    int code = d->h ? sqlite3_errcode(d->h) : SQLITE_NOMEM;
+    snprintf(out_why, why_size, "%s %s: %s", what, path,
+             !d->h               ? "out of memory"
+             : code == SQLITE_OK ? "the file system cannot hold a write-ahead log"
+                                 : db_error(d));
+    return err_origin(code == SQLITE_OK ? -EIO : to_errno(code));
 }
 
 static int harden(struct db *d, enum db_mode mode)
@@ -80,19 +96,43 @@ static int harden(struct db *d, enum db_mode mode)
     sqlite3_db_config(d->h, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(d->h, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(d->h, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
-    return run(d, mode == DB_WRITER
-                      ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                        "PRAGMA secure_delete=ON; PRAGMA cell_size_check=ON;"
-                      : "PRAGMA query_only=ON; PRAGMA foreign_keys=ON;");
+    int rc =
+        run(d, mode == DB_WRITER
+                   ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                     "PRAGMA secure_delete=ON; PRAGMA cell_size_check=ON;"
+                   : "PRAGMA query_only=ON; PRAGMA foreign_keys=ON;");
+    return rc ? rc : mode == DB_READER || in_wal(d) ? 0 : err_origin(-EIO);
+}
+
+/* A state folder may well be reached through a link (systemd makes such); only the file itself may
+ * not be one, and SQLite's NOFOLLOW judges the whole path: the folder is resolved first. */
+static bool resolve(const char *path, char out[PATH_MAX])
+{
+    struct slice whole = slice_str(path);
+    ptrdiff_t cut = slice_rfind(whole, '/');
+    char folder[PATH_MAX], real[PATH_MAX];
+    struct slice in = cut < 0 ? S(".") : cut == 0 ? S("/") : slice_sub(whole, 0, (size_t)cut);
+    if (!slice_copy(in, folder, sizeof folder) || !realpath(folder, real)) {
+        return false;
+    }
+    struct slice name = slice_skip(whole, (size_t)(cut + 1));
+    int n = snprintf(out, PATH_MAX, "%s/" SLICE_FMT, real, SLICE_ARG(name));
+    return n > 0 && n < PATH_MAX;
 }
 
 int db_open(const char *path, enum db_mode mode, char *out_why, size_t why_size, struct db **out_db)
 {
+    char real[PATH_MAX];
+    if (!resolve(path, real)) {
+        int code = errno;
+        snprintf(out_why, why_size, "cannot open %s: the folder is not there or not ours", path);
+        return err_origin(-code);
+    }
     struct db *d = mem_new(sizeof *d);
     int flags =
         mode == DB_WRITER ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
     mode_t old = umask(077); /* the file holds hashes and names */
-    int rc = sqlite3_open_v2(path, &d->h, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(real, &d->h, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, NULL);
     rc = rc == SQLITE_OK ? harden(d, mode) : -1;
     umask(old);
     d->stmts = map_new();
@@ -157,7 +197,9 @@ void db_tx_endp(struct db_tx **tx)
 {
     if (*tx) {
         struct db *d = (*tx)->db;
-        err_ignore(run(d, "ROLLBACK")); /* SQLite may have done so itself */
+        if (!sqlite3_get_autocommit(d->h)) { /* else SQLite has rolled back itself: disk full */
+            err_ignore(run(d, "ROLLBACK"));  /* nothing was acknowledged either way */
+        }
         mem_free(d->tx);
         d->tx = NULL;
         *tx = NULL;
@@ -186,6 +228,10 @@ struct db_stmt *db_stmt(struct db *d, const char *sql)
     }
     if (s->writes && !d->tx) {
         fprintf(stderr, "write outside a transaction: %s\n", sql);
+        abort();
+    }
+    if (sqlite3_stmt_busy(s->s)) {
+        fprintf(stderr, "statement used while its rows are being read: %s\n", sql);
         abort();
     }
     sqlite3_reset(s->s);
@@ -240,6 +286,16 @@ void db_bind_text_or_null(struct db_stmt *s, const char *name, struct slice v)
     }
 }
 
+/* Taken or missing is an answer; a CHECK, NOT NULL or type that our own caller broke is not. */
+static int refused(struct db *d)
+{
+    int rc = sqlite3_extended_errcode(d->h);
+    return rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY ||
+                   rc == SQLITE_CONSTRAINT_ROWID || rc == SQLITE_CONSTRAINT_FOREIGNKEY
+               ? DB_CONFLICT
+               : err_origin(-EINVAL);
+}
+
 int db_step(struct db_stmt *s)
 {
     int rc = sqlite3_step(s->s);
@@ -249,7 +305,7 @@ int db_step(struct db_stmt *s)
     if (rc == SQLITE_DONE) {
         return DB_DONE;
     }
-    return (rc & 0xff) == SQLITE_CONSTRAINT ? DB_CONFLICT : err_origin(to_errno(rc));
+    return (rc & 0xff) == SQLITE_CONSTRAINT ? refused(s->db) : err_origin(to_errno(rc));
 }
 
 int db_exec(struct db_stmt *s)
@@ -333,25 +389,28 @@ static void checksum(const char *sql, char out[2 * CRYPTO_SHA256_SIZE + 1])
     buf_deinit(&hex);
 }
 
-static int apply(struct db *d, const struct db_migration *m, const char *sum)
+static int record(struct db *d, const struct db_migration *m, const char *sum)
 {
-    AUTO(db_tx_endp) struct db_tx *tx = db_begin(d);
-    if (!tx) {
-        return err_origin(-EIO);
-    }
-    int rc = run(d, m->sql);
-    if (rc < 0) {
-        return err_trace(rc);
-    }
-    AUTO(db_resetp)
     struct db_stmt *s = db_stmt(
         d,
         "INSERT INTO schema_migrations(number, name, checksum) VALUES(:number, :name, :checksum)");
     db_bind_i64(s, ":number", m->number);
     db_bind_text(s, ":name", slice_str(m->name));
     db_bind_text(s, ":checksum", slice_str(sum));
-    rc = db_exec(s);
-    return rc ? err_fold(-EIO) : db_commit(&tx);
+    return db_exec(s) ? err_fold(-EIO) : 0;
+}
+
+static int
+apply(struct db *d, const struct db_migration *m, const char *sum, char *out_why, size_t why_size)
+{
+    AUTO(db_tx_endp) struct db_tx *tx = db_begin(d);
+    int rc = tx ? run(d, m->sql) : err_origin(-EIO);
+    rc = rc < 0 ? rc : record(d, m, sum);
+    rc = rc < 0 ? rc : db_commit(&tx);
+    if (rc < 0) { /* said before the rollback, which has words of its own */
+        snprintf(out_why, why_size, "migration %s: %s", m->name, db_error(d));
+    }
+    return rc;
 }
 
 /* Is it there, and unchanged? 1 there, 0 not, -EINVAL changed. */
@@ -367,12 +426,11 @@ static int applied(struct db *d, int number, const char *sum)
     return rc == DB_DONE ? 0 : err_fold(-EIO);
 }
 
-static int newest(struct db *d)
+static int64_t applied_count(struct db *d)
 {
     AUTO(db_resetp)
-    struct db_stmt *s =
-        db_stmt(d, "SELECT coalesce(max(number), 0) AS newest FROM schema_migrations");
-    return db_step(s) == DB_ROW ? (int)db_col_i64(s, "newest") : 0;
+    struct db_stmt *s = db_stmt(d, "SELECT count(*) AS n FROM schema_migrations");
+    return db_step(s) == DB_ROW ? db_col_i64(s, "n") : err_origin(-EIO);
 }
 
 int db_migrate(
@@ -381,22 +439,21 @@ int db_migrate(
     int rc =
         run(d, "CREATE TABLE IF NOT EXISTS schema_migrations("
                "number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT");
+    if (rc < 0) {
+        snprintf(out_why, why_size, "migrations: %s", db_error(d));
+    }
     for (size_t i = 0; !rc && i < count; i++) {
         char sum[2 * CRYPTO_SHA256_SIZE + 1];
         checksum(list[i].sql, sum);
         int there = applied(d, list[i].number, sum);
-        if (there == -EINVAL) {
-            snprintf(out_why, why_size,
-                     "migration %s differs from the one that this database was made with",
-                     list[i].name);
-            return err_trace(there);
+        if (there < 0) {
+            snprintf(out_why, why_size, "migration %s %s", list[i].name,
+                     there == -EINVAL ? "differs from the one that this database was made with"
+                                      : "cannot be looked up");
         }
-        rc = there < 0 ? there : there ? 0 : apply(d, &list[i], sum);
-        if (rc < 0) {
-            snprintf(out_why, why_size, "migration %s: %s", list[i].name, db_error(d));
-        }
+        rc = there < 0 ? there : there ? 0 : apply(d, &list[i], sum, out_why, why_size);
     }
-    if (!rc && count && newest(d) > list[count - 1].number) {
+    if (!rc && applied_count(d) != (int64_t)count) { /* all of ours are there: more is foreign */
         snprintf(out_why, why_size, "this database was made by a newer version");
         return err_origin(-EINVAL);
     }

@@ -20,14 +20,15 @@ struct db_tx;
 
 enum db_mode { DB_WRITER, DB_READER };
 
-/* 0 or -errno, with a sentence in out_why. */
+/* 0 or -errno, with a sentence in out_why. The file may not be a symbolic link; its folder may be
+ * reached through one. */
 int db_open(const char *path, enum db_mode mode, char *out_why, size_t why_size, struct db **out_db)
     MUST_CHECK;
 void db_close(struct db *d);
 const char *db_error(const struct db *d); /* SQLite's last words */
 
 /* Embedded migrations, applied in order, one transaction each, checksum kept; a changed or unknown
- * one is -EINVAL. */
+ * one is -EINVAL and leaves the database as it is. */
 struct db_migration {
     int number;
     const char *name;
@@ -47,8 +48,8 @@ int db_commit(struct db_tx **tx) MUST_CHECK; /* 0 or -errno; *tx is NULL after 0
 void db_tx_endp(struct db_tx **tx);          /* AUTO(db_tx_endp) struct db_tx *tx = db_begin(d); */
 bool db_in_tx(const struct db *d);
 
-/* A cached statement, reset and unbound; NULL when it does not prepare (a bug: logged through
- * err_origin). */
+/* A cached statement, reset and unbound. Never NULL: text that does not prepare, a write outside
+ * the guard, and a statement whose rows are still being read are bugs and abort. */
 struct db_stmt *db_stmt(struct db *d, const char *sql);
 void db_bind_i64(struct db_stmt *s, const char *name, int64_t v); /* name with its colon: ":id" */
 void db_bind_text(struct db_stmt *s, const char *name, struct slice v); /* copied */
@@ -62,7 +63,7 @@ enum {
     DB_ROW = 1,
     DB_DONE = 2,
     DB_CONFLICT = 3
-}; /* CONFLICT: a uniqueness or foreign-key constraint */
+}; /* CONFLICT: a uniqueness or foreign-key constraint; a broken CHECK or type is -EINVAL */
 
 int db_step(struct db_stmt *s) MUST_CHECK;
 int db_exec(struct db_stmt *s) MUST_CHECK; /* step to the end and reset: 0, DB_CONFLICT or -errno */

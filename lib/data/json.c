@@ -152,7 +152,8 @@ check_field(const struct js *obj, const struct js_field *f, char *out_why, size_
         }
         return !f->required;
     }
-    if (js_kind(v) != f->kind) {
+    bool fits = js_kind(v) == f->kind || (f->kind == JS_REAL && js_kind(v) == JS_INT);
+    if (!fits) {
         snprintf(out_why, why_size, "\"%s\" must be %s", f->name, kind_names[f->kind]);
         return false;
     }

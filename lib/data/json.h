@@ -49,7 +49,8 @@ bool js_check(const struct js *obj,
               char *out_why,
               size_t why_size);
 
-/* Building: every setter takes its value over. */
+/* Building: every setter takes its value over. A NULL value (text that was not UTF-8) leaves the
+ * member out; names are ours and must be UTF-8. */
 struct js *js_object(void);
 struct js *js_array(void);
 struct js *js_new_str(struct slice s); /* NULL when not UTF-8 */

@@ -57,6 +57,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.flush()
                 time.sleep(0.1)
             self.wfile.write(b"0\r\n\r\n")
+        elif path == "/slow":
+            self.send_response(200)
+            self.send_header("Content-Length", "600")
+            self.end_headers()
+            for _ in range(600):
+                self.wfile.write(b".")
+                time.sleep(0.1)
         elif path == "/until-close":
             self.send_response(200)
             self.end_headers()
