@@ -106,33 +106,38 @@ static int harden(struct db *d, enum db_mode mode)
 
 /* A state folder may well be reached through a link (systemd makes such); only the file itself may
  * not be one, and SQLite's NOFOLLOW judges the whole path: the folder is resolved first. */
-static bool resolve(const char *path, char out[PATH_MAX])
+static int resolve(const char *path, char out[PATH_MAX])
 {
     struct slice whole = slice_str(path);
     ptrdiff_t cut = slice_rfind(whole, '/');
     char folder[PATH_MAX], real[PATH_MAX];
     struct slice in = cut < 0 ? S(".") : cut == 0 ? S("/") : slice_sub(whole, 0, (size_t)cut);
-    if (!slice_copy(in, folder, sizeof folder) || !realpath(folder, real)) {
-        return false;
+    if (!slice_copy(in, folder, sizeof folder)) {
+        return -ENAMETOOLONG;
+    }
+    if (!realpath(folder, real)) {
+        return -errno;
     }
     struct slice name = slice_skip(whole, (size_t)(cut + 1));
     int n = snprintf(out, PATH_MAX, "%s/" SLICE_FMT, real, SLICE_ARG(name));
-    return n > 0 && n < PATH_MAX;
+    return n > 0 && n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
 int db_open(const char *path, enum db_mode mode, char *out_why, size_t why_size, struct db **out_db)
 {
     char real[PATH_MAX];
-    if (!resolve(path, real)) {
-        int code = errno;
-        snprintf(out_why, why_size, "cannot open %s: the folder is not there or not ours", path);
-        return err_origin(-code);
+    int rc = resolve(path, real);
+    if (rc < 0) {
+        const char *reason = strerrordesc_np(-rc);
+        snprintf(out_why, why_size, "cannot open %s: its folder: %s", path,
+                 reason ? reason : "error");
+        return err_origin(rc);
     }
     struct db *d = mem_new(sizeof *d);
     int flags =
         mode == DB_WRITER ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
     mode_t old = umask(077); /* the file holds hashes and names */
-    int rc = sqlite3_open_v2(real, &d->h, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, NULL);
+    rc = sqlite3_open_v2(real, &d->h, flags | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX, NULL);
     rc = rc == SQLITE_OK ? harden(d, mode) : -1;
     umask(old);
     d->stmts = map_new();

@@ -28,7 +28,7 @@ void db_close(struct db *d);
 const char *db_error(const struct db *d); /* SQLite's last words */
 
 /* Embedded migrations, applied in order, one transaction each, checksum kept; a changed or unknown
- * one is -EINVAL and leaves the database as it is. */
+ * one is -EINVAL. */
 struct db_migration {
     int number;
     const char *name;
