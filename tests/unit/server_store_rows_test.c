@@ -59,6 +59,11 @@ static void outputs_only_on_success(void **state)
     assert_int_equal(id, -7);
     assert_int_equal(store_user_by_login(d, S("bob"), &u), STORE_NONE);
     assert_int_equal(u.id, -7);
+    assert_int_equal(store_user_by_id(d, i.user + 1, &u), STORE_NONE);
+    assert_int_equal(store_user_by_id(d, i.user, &u), 0);
+    assert_string_equal(u.login, "ann@example.com");
+    assert_string_equal(u.role, "owner");
+    assert_false(u.suspended);
 }
 
 static void tailnet_https(void **state)
@@ -242,6 +247,7 @@ static void every_node_also_while_they_go(void **state)
     assert_non_null(tx);
     fill_node(&n, 2, 0); /* tagged: nobody's */
     assert_int_equal(store_node_create(d, i.tailnet, &n, B, &id), 0);
+    assert_int_equal(store_node_rekey(d, id, A), STORE_CONFLICT); /* a token names one node */
     assert_int_equal(store_node(d, id, &n), 0);
     assert_string_equal(n.login, "");
     assert_int_equal(n.user_id, 0);
