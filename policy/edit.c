@@ -4,6 +4,7 @@
  * save before it is handed out.
  */
 #include "lib/base/mem.h"
+#include "policy/edit.h"
 #include "policy/policy_priv.h"
 
 struct splice {
@@ -218,7 +219,7 @@ static bool proven(struct slice text, struct slice selector, struct policy_diags
 {
     struct policy *after = NULL;
     policy_diags_free(out_diags);
-    if (policy_load(text, out_diags, &after)) {
+    if (policy_load(text, NULL, out_diags, &after)) {
         return false;
     }
     bool covers = policy_entry_covers(after, selector, S("funnel"));
@@ -233,7 +234,7 @@ enum policy_edit_result policy_add_funnel(struct slice text,
                                           struct policy_diags *out_diags)
 {
     struct policy *p = NULL;
-    if (policy_load(text, out_diags, &p)) {
+    if (policy_load(text, NULL, out_diags, &p)) {
         return POLICY_REFUSED;
     }
     if (policy_entry_covers(p, selector, S("funnel"))) {

@@ -5,7 +5,7 @@
 #include "lib/base/mem.h"
 #include "policy/policy_priv.h"
 
-static bool has_tag(const struct policy_device *dev, struct slice tag)
+static bool has_tag(const struct policy_subject *dev, struct slice tag)
 {
     for (size_t i = 0; i < dev->tag_count; i++) {
         if (slice_eq(dev->tags[i], tag)) {
@@ -15,7 +15,7 @@ static bool has_tag(const struct policy_device *dev, struct slice tag)
     return false;
 }
 
-static bool selects(const struct selector *s, const struct policy_device *dev)
+static bool selects(const struct selector *s, const struct policy_subject *dev)
 {
     bool owned = dev->login.n && !dev->tag_count;
     switch (s->kind) {
@@ -37,7 +37,7 @@ static bool selects(const struct selector *s, const struct policy_device *dev)
     return false;
 }
 
-static bool entry_selects(const struct attr_entry *e, const struct policy_device *dev)
+static bool entry_selects(const struct attr_entry *e, const struct policy_subject *dev)
 {
     /* A suspended owner's devices get nothing by policy (policy.md 3.5). */
     if (dev->suspended) {
@@ -57,7 +57,7 @@ static int by_name(const void *a, const void *b)
 }
 
 void policy_eval(const struct policy *p,
-                 const struct policy_device *dev,
+                 const struct policy_subject *dev,
                  struct policy_caps *out_caps)
 {
     size_t most = 0;
@@ -97,7 +97,7 @@ static bool entry_gives(const struct attr_entry *e, struct slice attr)
     return false;
 }
 
-bool policy_grants(const struct policy *p, const struct policy_device *dev, struct slice attr)
+bool policy_grants(const struct policy *p, const struct policy_subject *dev, struct slice attr)
 {
     for (size_t i = 0; i < p->entry_count; i++) {
         if (entry_gives(&p->entries[i], attr) && entry_selects(&p->entries[i], dev)) {

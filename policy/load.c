@@ -617,8 +617,12 @@ struct slice policy_text(const struct policy *p)
     return hujson_text(p->doc);
 }
 
-int policy_load(struct slice text, struct policy_diags *out_diags, struct policy **out_policy)
+int policy_load(struct slice text,
+                const struct policy_facts *facts,
+                struct policy_diags *out_diags,
+                struct policy **out_policy)
 {
+    (void)facts;
     struct hujson_diag syntax;
     *out_diags = (struct policy_diags){NULL, 0, false};
     struct policy *p = mem_new(sizeof *p);

@@ -19,7 +19,9 @@ enum policy_severity { POLICY_ERROR, POLICY_WARNING };
 struct policy_diag {
     enum policy_severity severity;
     const char *code;  /* stable, from policy.md "Codes" */
-    int line, column;  /* of the culprit, from 1 */
+    size_t offset;     /* of the culprit, in bytes */
+    int line, column;  /* the same, from 1; column counts bytes */
+    int character;     /* the column in characters */
     char pointer[160]; /* JSON Pointer, "" for the root */
     char message[240];
     char hint[120]; /* nearest name or the fix; "" when none */
@@ -37,16 +39,22 @@ void policy_diags_free(struct policy_diags *d);
 
 enum { POLICY_INVALID = 1 };
 
-/* 0 (out_diags may hold warnings) or POLICY_INVALID (at least one error; no policy), -ENOMEM. */
+struct policy_facts;
+
+/* 0 (out_diags may hold warnings) or POLICY_INVALID (at least one error; no policy), -ENOMEM.
+ * facts: what users, domains and devices there are, for the warnings and the few errors that need
+ * them (user-not-found, domain-not-ours, …); NULL: those are left out. They are not kept. */
 int policy_load(struct slice text,
+                const struct policy_facts *facts,
                 struct policy_diags *out_diags,
                 struct policy **out_policy) MUST_CHECK;
 struct policy *policy_ref(struct policy *p);
 void policy_unref(struct policy *p);              /* takes NULL */
 struct slice policy_text(const struct policy *p); /* as sent */
 
-/* What the evaluator knows of a device: owner or tags, never both. */
-struct policy_device {
+/* The first cut's evaluator, until every caller has moved to policy/eval.h. What it knows of a
+ * device: owner or tags, never both. */
+struct policy_subject {
     struct slice login; /* empty when tagged */
     bool suspended;
     const struct slice *tags;
@@ -62,22 +70,12 @@ struct policy_caps {
 };
 
 void policy_eval(const struct policy *p,
-                 const struct policy_device *dev,
+                 const struct policy_subject *dev,
                  struct policy_caps *out_caps);
 void policy_caps_free(struct policy_caps *c);
-bool policy_grants(const struct policy *p, const struct policy_device *dev, struct slice attr);
+bool policy_grants(const struct policy *p, const struct policy_subject *dev, struct slice attr);
 /* Does any entry give attr to anybody? (The preselected grant, ARCHITECTURE section 8.) */
 bool policy_grants_anyone(const struct policy *p, struct slice attr);
-
-/* Edits that keep every byte they do not have to change (1.11). */
-enum policy_edit_result { POLICY_UNCHANGED, POLICY_SPLICED, POLICY_CHANGED, POLICY_REFUSED };
-/* selector: "autogroup:member", "*", a login, "tag:x" or an address. On REFUSED out_diags says why.
- */
-enum policy_edit_result policy_add_funnel(struct slice text,
-                                          struct slice selector,
-                                          struct slice comment /* may be empty */,
-                                          struct buf *out_text,
-                                          struct policy_diags *out_diags);
 
 /* Unified diff with `context` lines around; the touched lines only. */
 void policy_diff(struct slice before, struct slice after, int context, struct buf *out);

@@ -169,7 +169,7 @@ void api_acl_post(void *app, struct http_rq *rq)
     if (text.len && buf_slice(&text).p[text.len - 1] != '\n') {
         buf_addc(&text, '\n'); /* policy.md 1.4: closes a final line comment */
     }
-    int rc = policy_load(buf_slice(&text), &diags, &p);
+    int rc = policy_load(buf_slice(&text), NULL, &diags, &p);
     if (rc > 0) {
         reply_diags(rq, &diags);
     } else if (rc < 0) {

@@ -11,6 +11,7 @@
 #include "lib/hujson/conf.h"
 #include "lib/io/loop.h"
 #include "lib/io/pool.h"
+#include "policy/edit.h"
 #include "policy/policy.h"
 #include "server/store.h"
 
@@ -94,7 +95,7 @@ void policy_state_swap(struct app *a, struct policy *take, struct slice text);
 bool policy_state_may(const struct app *a,
                       const struct store_node *n); /* funnel, with HTTPS on and the owner active */
 bool policy_state_grants(const struct app *a, const struct store_node *n);
-void policy_state_device(const struct store_node *n, struct policy_device *out);
+void policy_state_device(const struct store_node *n, struct policy_subject *out);
 
 /* ---- answers (reply.c) ---- */
 struct problem {

@@ -132,7 +132,7 @@ static int apply(struct app *a, const struct decision *d, const struct grant *g)
 {
     struct policy *after = NULL;
     struct policy_diags diags = {NULL, 0, false};
-    if (g->result != POLICY_UNCHANGED && policy_load(buf_slice(&g->text), &diags, &after)) {
+    if (g->result != POLICY_UNCHANGED && policy_load(buf_slice(&g->text), NULL, &diags, &after)) {
         policy_diags_free(&diags);
         return APPROVAL_REFUSED;
     }

@@ -30,11 +30,11 @@ int policy_state_load(struct app *a, char *out_why, size_t why_size)
         buf_deinit(&text);
         return rc < 0 ? err_trace(rc) : err_fold(-ENOENT);
     }
-    if (policy_load(buf_slice(&text), &diags, &p)) {
+    if (policy_load(buf_slice(&text), NULL, &diags, &p)) {
         log_error("policy.invalid", F_STR("message", diags.count ? diags.items[0].message : ""),
                   F_I64("line", diags.count ? diags.items[0].line : 0));
         policy_diags_free(&diags);
-        rc = policy_load(S("{}"), &diags, &p);
+        rc = policy_load(S("{}"), NULL, &diags, &p);
     }
     policy_diags_free(&diags);
     if (!rc) {
@@ -59,9 +59,9 @@ void policy_state_swap(struct app *a, struct policy *take, struct slice text)
     policy_etag(text, a->policy_etag);
 }
 
-void policy_state_device(const struct store_node *n, struct policy_device *out)
+void policy_state_device(const struct store_node *n, struct policy_subject *out)
 {
-    *out = (struct policy_device){.login = slice_str(n->login),
+    *out = (struct policy_subject){.login = slice_str(n->login),
                                   .suspended = n->suspended,
                                   .ipv4 = slice_str(n->ipv4),
                                   .ipv6 = slice_str(n->ipv6)};
@@ -69,7 +69,7 @@ void policy_state_device(const struct store_node *n, struct policy_device *out)
 
 bool policy_state_grants(const struct app *a, const struct store_node *n)
 {
-    struct policy_device dev;
+    struct policy_subject dev;
     policy_state_device(n, &dev);
     return policy_grants(a->policy, &dev, S("funnel"));
 }

@@ -1,6 +1,7 @@
 /* Any text: loading says yes or gives a reason; an edit of what loads, loads. */
 #include <stdlib.h>
 
+#include "policy/edit.h"
 #include "policy/policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -9,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct policy_diags diags;
     struct policy *p = NULL;
-    int rc = policy_load(slice_of(data, size), &diags, &p);
+    int rc = policy_load(slice_of(data, size), NULL, &diags, &p);
     if (rc && !diags.count) {
         abort();
     }

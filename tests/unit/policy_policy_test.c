@@ -5,6 +5,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/hujson/hujson.h"
+#include "policy/edit.h"
 #include "policy/policy.h"
 #include "tests/unit/support/test.h"
 
@@ -68,7 +69,7 @@ static void validate(void **state)
         }
         struct policy_diags diags;
         struct policy *p = NULL;
-        int rc = policy_load(get(find(c, "input"), "policy", &text), &diags, &p);
+        int rc = policy_load(get(find(c, "input"), "policy", &text), NULL, &diags, &p);
         if (slice_eq(get(expect, "result", &word), S("ok"))) {
             assert_int_equal(rc, 0);
         } else {
@@ -87,19 +88,19 @@ static void validate(void **state)
 }
 
 static const struct slice web[] = {{"tag:web", 7}};
-static const struct policy_device laptop = {.login = {"Cy@Example.com", 14},
+static const struct policy_subject laptop = {.login = {"Cy@Example.com", 14},
                                             .ipv4 = {"100.64.0.3", 10}};
-static const struct policy_device server = {
+static const struct policy_subject server = {
     .tags = web, .tag_count = 1, .ipv4 = {"100.64.0.9", 10}};
 
 static void expect_funnel(const char *text, bool on_laptop, bool on_server)
 {
     struct policy_diags diags;
     struct policy *p = NULL;
-    assert_int_equal(policy_load(slice_str(text), &diags, &p), 0);
+    assert_int_equal(policy_load(slice_str(text), NULL, &diags, &p), 0);
     assert_int_equal(policy_grants(p, &laptop, S("funnel")), on_laptop);
     assert_int_equal(policy_grants(p, &server, S("funnel")), on_server);
-    struct policy_device suspended = laptop;
+    struct policy_subject suspended = laptop;
     suspended.suspended = true;
     assert_false(policy_grants(p, &suspended, S("funnel")));
     struct policy_caps caps;
@@ -217,7 +218,7 @@ static void places_and_hints(void **state)
     struct policy *p = NULL;
     const char *text =
         "{\n\t// one\n\t\"groups\": {},\n\n\n\t\"nodeAttrs\": [\n\t\t{\"attr\": 7},\n\t],\n\t\"nodeAttr\": []\n}\n";
-    assert_int_equal(policy_load(slice_str(text), &diags, &p), POLICY_INVALID);
+    assert_int_equal(policy_load(slice_str(text), NULL, &diags, &p), POLICY_INVALID);
     assert_int_equal(diags.count, 4);
     assert_string_equal(diags.items[0].code, "section-not-evaluated");
     assert_string_equal(diags.items[1].code, "entry-without-effect");
