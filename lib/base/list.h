@@ -51,6 +51,15 @@ static inline struct list *list_first(struct list *head)
     return list_empty(head) ? NULL : head->next;
 }
 
+/* Every node of `from`, in order, moves to the end of `to`. */
+static inline void list_move_all(struct list *from, struct list *to)
+{
+    for (struct list *l; (l = list_first(from));) {
+        list_unlink(l);
+        list_push_back(to, l);
+    }
+}
+
 #define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
 /* Safe against unlinking the current node. */
 #define LIST_FOREACH(it, head)                                                \

@@ -253,15 +253,14 @@ void deferred_cancel(struct deferred *d)
 /* Runs what stood there at the start; what is deferred meanwhile waits a turn. */
 static void run_deferred(struct loop *lp)
 {
-    struct deferred mark = {.pending = true};
-    list_push_back(&lp->deferred, &mark.link);
-    for (struct list *l = list_first(&lp->deferred); l != &mark.link;
-         l = list_first(&lp->deferred)) {
+    struct list mine;
+    list_init(&mine);
+    list_move_all(&lp->deferred, &mine);
+    for (struct list *l; (l = list_first(&mine));) {
         struct deferred *d = LIST_ENTRY(l, struct deferred, link);
         deferred_cancel(d);
         d->fn(d->arg);
     }
-    list_unlink(&mark.link);
 }
 
 int loop_post(struct loop *lp, loop_fn fn, void *arg)
@@ -376,12 +375,8 @@ static void run_again(struct loop *lp)
 {
     struct list mine;
     list_init(&mine);
-    struct list *l;
-    while ((l = list_first(&lp->again))) {
-        list_unlink(l);
-        list_push_back(&mine, l);
-    }
-    while ((l = list_first(&mine))) {
+    list_move_all(&lp->again, &mine);
+    for (struct list *l; (l = list_first(&mine));) {
         struct watch *w = LIST_ENTRY(l, struct watch, again_link);
         list_unlink(l);
         uint32_t events = w->again;
