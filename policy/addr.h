@@ -47,3 +47,10 @@ bool port_range_parse(struct slice s, struct port_range *out_range);
 bool port_ranges_have(const struct port_range *r, size_t count, uint16_t port);
 /* Sorts, merges neighbours and overlaps; returns the new count. */
 size_t port_ranges_merge(struct port_range *r, size_t count);
+/* "443,8443,9000-9010": items with blanks around them, no "*", none empty; merged. out_ranges is
+ * scratch when the answer is false: not such a list, an empty one, or more than max items. */
+bool port_list_parse(struct slice list,
+                     struct port_range *out_ranges,
+                     size_t max,
+                     size_t *out_count);
+void port_ranges_print(const struct port_range *r, size_t count, struct buf *out); /* the same */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static NORETURN void out_of_memory(void)
+NORETURN void mem_exhausted(void)
 {
     static const char text[] = "out of memory for a fixed-size object: giving up\n";
     (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
@@ -16,7 +16,7 @@ void *mem_new(size_t size)
 {
     void *p = calloc(1, size ? size : 1);
     if (!p) {
-        out_of_memory();
+        mem_exhausted();
     }
     return p;
 }
@@ -25,7 +25,7 @@ void *mem_new_array(size_t count, size_t size)
 {
     void *p = calloc(count ? count : 1, size ? size : 1); /* calloc checks the product */
     if (!p) {
-        out_of_memory();
+        mem_exhausted();
     }
     return p;
 }

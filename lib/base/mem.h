@@ -14,6 +14,8 @@ void *mem_try(size_t size) MUST_CHECK;          /* zeroed or NULL */
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len);
 void mem_free(void *ptr); /* takes NULL */
+/* What mem_new does when there is none: for an allocator that stands on mem_try. */
+NORETURN void mem_exhausted(void);
 
 static inline void mem_freep(void *ptr_to_ptr)
 {

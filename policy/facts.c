@@ -1,0 +1,300 @@
+/*
+ * Plain arrays for the evaluator, which walks them, and two maps for those who ask by name. Text
+ * lives in one arena, so that letting go of ten thousand devices is a handful of frees.
+ */
+#include "policy/facts.h"
+
+#include <stdlib.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/map.h"
+#include "lib/base/mem.h"
+
+enum { PORTS_MAX = 256 /* of the default list: more ranges than an ingress listens on */ };
+
+struct facts {
+    struct policy_facts seen; /* first: a pointer to the one is a pointer to the other */
+    int refs;                 /* atomic */
+    struct arena *text;
+    struct map *logins, *labels; /* folded to lower case; 1 + index */
+    size_t user_room, device_room;
+};
+
+static struct facts *whole(const struct policy_facts *f)
+{
+    return (struct facts *)(uintptr_t)f;
+}
+
+static const struct {
+    const char *name;
+    enum policy_role role;
+} roles[] = {
+    {"member", POLICY_MEMBER},     {"owner", POLICY_OWNER},
+    {"admin", POLICY_ADMIN},       {"network-admin", POLICY_NETWORK_ADMIN},
+    {"it-admin", POLICY_IT_ADMIN}, {"billing-admin", POLICY_BILLING_ADMIN},
+    {"auditor", POLICY_AUDITOR},
+};
+
+bool policy_role_parse(struct slice s, enum policy_role *out_role)
+{
+    for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+        if (slice_eq(s, slice_str(roles[i].name))) {
+            *out_role = roles[i].role;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *policy_role_name(enum policy_role role)
+{
+    for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+        if (roles[i].role == role) {
+            return roles[i].name;
+        }
+    }
+    return "";
+}
+
+static void *take(struct facts *w, size_t size)
+{
+    void *p = arena_alloc(w->text, size);
+    if (!p) {
+        mem_exhausted();
+    }
+    return p;
+}
+
+static struct slice keep(struct facts *w, struct slice s)
+{
+    char *p = take(w, s.n + 1);
+    if (s.n) {
+        memcpy(p, s.p, s.n);
+    }
+    return slice_of(p, s.n);
+}
+
+struct slice policy_facts_keep(struct policy_facts *f, struct slice text)
+{
+    return keep(whole(f), text);
+}
+
+/* A key of the maps; names longer than any legal one are cut the same way on both sides, which can
+ * only make two names meet that nobody may have. */
+struct folded {
+    char text[512];
+    size_t n;
+};
+
+static struct slice fold(struct slice s, struct folded *out)
+{
+    out->n = s.n < sizeof out->text ? s.n : sizeof out->text;
+    for (size_t i = 0; i < out->n; i++) {
+        char c = s.p[i];
+        out->text[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    }
+    return slice_of(out->text, out->n);
+}
+
+static void remember(struct map *m, struct slice name, size_t index)
+{
+    struct folded key;
+    map_set(m, fold(name, &key), (void *)(uintptr_t)(index + 1));
+}
+
+/* SIZE_MAX when unknown. */
+static size_t recall(const struct map *m, struct slice name)
+{
+    struct folded key;
+    return (size_t)(uintptr_t)map_get(m, fold(name, &key)) - 1;
+}
+
+struct policy_facts *policy_facts_new(void)
+{
+    struct facts *w = mem_new(sizeof *w);
+    w->refs = 1;
+    w->text = arena_new(SIZE_MAX);
+    w->logins = map_new();
+    w->labels = map_new();
+    if (!policy_facts_ports(&w->seen, S("443,8443,10000"))) {
+        mem_exhausted(); /* cannot be: that is a port list */
+    }
+    return &w->seen;
+}
+
+struct policy_facts *policy_facts_ref(const struct policy_facts *f)
+{
+    struct facts *w = whole(f);
+    __atomic_add_fetch(&w->refs, 1, __ATOMIC_RELAXED);
+    return &w->seen;
+}
+
+void policy_facts_unref(struct policy_facts *f)
+{
+    if (!f || __atomic_sub_fetch(&whole(f)->refs, 1, __ATOMIC_ACQ_REL)) {
+        return;
+    }
+    struct facts *w = whole(f);
+    mem_free(f->users);
+    mem_free(f->devices);
+    mem_free(f->domains);
+    mem_free(f->funnel_ports);
+    map_free(w->logins);
+    map_free(w->labels);
+    arena_free(w->text);
+    mem_free(w);
+}
+
+/* Room for one more at the end of an array that doubles. */
+static void *grown(void *array, size_t count, size_t *room, size_t size)
+{
+    if (count < *room) {
+        return array;
+    }
+    *room = *room ? *room * 2 : 16;
+    void *wider = mem_new_array(*room, size);
+    if (count) {
+        memcpy(wider, array, count * size);
+    }
+    mem_free(array);
+    return wider;
+}
+
+void policy_facts_domain(struct policy_facts *f, struct slice domain)
+{
+    struct slice *wider = mem_new_array(f->domain_count + 1, sizeof *wider);
+    if (f->domain_count) {
+        memcpy(wider, f->domains, f->domain_count * sizeof *wider);
+    }
+    mem_free(f->domains);
+    wider[f->domain_count++] = keep(whole(f), domain);
+    f->domains = wider;
+}
+
+uint32_t policy_facts_user(struct policy_facts *f, const struct policy_user *user)
+{
+    struct facts *w = whole(f);
+    size_t known = recall(w->logins, user->login);
+    if (known != SIZE_MAX) {
+        return (uint32_t)known;
+    }
+    f->users = grown(f->users, f->user_count, &w->user_room, sizeof *f->users);
+    struct policy_user *u = &f->users[f->user_count];
+    *u = *user;
+    u->login = keep(w, user->login);
+    remember(w->logins, u->login, f->user_count);
+    return (uint32_t)f->user_count++;
+}
+
+uint32_t policy_facts_find_user(const struct policy_facts *f, struct slice login)
+{
+    size_t known = recall(whole(f)->logins, login);
+    return known == SIZE_MAX ? POLICY_NO_USER : (uint32_t)known;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+static void keep_tags(struct facts *w, struct policy_device *d)
+{
+    struct slice *tags = take(w, d->tag_count * sizeof *tags);
+    size_t n = 0;
+    for (size_t i = 0; i < d->tag_count; i++) {
+        tags[i] = keep(w, d->tags[i]);
+    }
+    qsort(tags, d->tag_count, sizeof *tags, by_text);
+    for (size_t i = 0; i < d->tag_count; i++) {
+        if (!n || !slice_eq(tags[n - 1], tags[i])) {
+            tags[n++] = tags[i];
+        }
+    }
+    d->tags = tags;
+    d->tag_count = n;
+}
+
+void policy_facts_device(struct policy_facts *f, const struct policy_device *device)
+{
+    struct facts *w = whole(f);
+    f->devices = grown(f->devices, f->device_count, &w->device_room, sizeof *f->devices);
+    struct policy_device *d = &f->devices[f->device_count++];
+    *d = *device;
+    d->name = keep(w, device->name);
+    if (d->external) {
+        d->tag_count = 0;
+    }
+    if (d->tag_count || d->external) {
+        d->user = POLICY_NO_USER;
+    }
+    d->tags = NULL;
+    if (d->tag_count) {
+        d->tags = device->tags;
+        keep_tags(w, d);
+    }
+}
+
+bool policy_facts_ports(struct policy_facts *f, struct slice list)
+{
+    struct port_range ports[PORTS_MAX];
+    size_t count;
+    if (!port_list_parse(list, ports, PORTS_MAX, &count)) {
+        return false;
+    }
+    mem_free(f->funnel_ports);
+    f->funnel_ports = mem_new_array(count, sizeof *ports);
+    f->funnel_port_count = count;
+    memcpy(f->funnel_ports, ports, count * sizeof *ports);
+    return true;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct policy_device *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* A tailnet's own device wins over one shared in under the same label. */
+static void label_devices(struct facts *w, bool external)
+{
+    for (size_t i = 0; i < w->seen.device_count; i++) {
+        const struct policy_device *d = &w->seen.devices[i];
+        if (d->external == external) {
+            remember(w->labels, d->name, i);
+        }
+    }
+}
+
+void policy_facts_seal(struct policy_facts *f)
+{
+    struct facts *w = whole(f);
+    bool ordered = true;
+    for (size_t i = 1; i < f->device_count && ordered; i++) {
+        ordered = f->devices[i - 1].id <= f->devices[i].id;
+    }
+    if (!ordered) {
+        qsort(f->devices, f->device_count, sizeof *f->devices, by_id);
+    }
+    label_devices(w, true);
+    label_devices(w, false);
+}
+
+const struct policy_device *policy_facts_find(const struct policy_facts *f, struct slice name)
+{
+    size_t i = recall(whole(f)->labels, name);
+    return i == SIZE_MAX ? NULL : &f->devices[i];
+}
+
+size_t policy_facts_index(const struct policy_facts *f, int64_t id)
+{
+    size_t low = 0, high = f->device_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (f->devices[middle].id < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < f->device_count && f->devices[low].id == id ? low : SIZE_MAX;
+}
