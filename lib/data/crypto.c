@@ -36,6 +36,14 @@ void crypto_hmac_sha256(struct slice key, struct slice in, uint8_t out[CRYPTO_SH
     }
 }
 
+void crypto_hmac_sha1(struct slice key, struct slice in, uint8_t out[CRYPTO_SHA1_SIZE])
+{
+    unsigned n = 0;
+    if (!HMAC(EVP_sha1(), key.p, (int)key.n, (const unsigned char *)in.p, in.n, out, &n)) {
+        abort();
+    }
+}
+
 /* ---- Ed25519 ---- */
 
 void crypto_ed25519_keygen(uint8_t out_private[32], uint8_t out_public[32])

@@ -13,6 +13,10 @@
 void crypto_sha256(struct slice in, uint8_t out[CRYPTO_SHA256_SIZE]);
 void crypto_hmac_sha256(struct slice key, struct slice in, uint8_t out[CRYPTO_SHA256_SIZE]);
 
+/* For one-time codes only (RFC 6238 as the apps implement it). */
+#define CRYPTO_SHA1_SIZE 20
+void crypto_hmac_sha1(struct slice key, struct slice in, uint8_t out[CRYPTO_SHA1_SIZE]);
+
 #define CRYPTO_ED25519_KEY_SIZE 32
 #define CRYPTO_ED25519_SIG_SIZE 64
 void crypto_ed25519_keygen(uint8_t out_private[32], uint8_t out_public[32]);
