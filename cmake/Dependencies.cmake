@@ -14,6 +14,7 @@ of_package(microhttpd libmicrohttpd)
 of_package(curl libcurl)
 of_package(argon2 libargon2)
 of_package(qrencode libqrencode)
+of_package(fido libfido2 libcbor)
 add_library(of_threads INTERFACE)
 target_link_libraries(of_threads INTERFACE Threads::Threads)
 # ldns has a .pc file in some Debian releases only.
