@@ -13,7 +13,9 @@
 #include "lib/io/pool.h"
 #include "policy/edit.h"
 #include "policy/policy.h"
+#include "server/roles.h"
 #include "server/store.h"
+#include "server/tries.h"
 
 #define APP_VERSION "0.1.0"
 
@@ -78,7 +80,7 @@ struct app {
     struct bus *bus;
     struct certs *certs;
     struct names *names;
-    struct map *tries; /* login attempts, by address and account */
+    struct tries *tries; /* to sign in */
     struct timer minute;
 };
 
@@ -120,6 +122,14 @@ enum {
     ROUTE_FORM = 16
 };
 
+/* A route's flags: the kind of identity in the low byte, then the permission and the scope that the
+ * call needs. Whether the scope must be one to write follows from the method. */
+#define ROUTE_NEEDS(kind, permission, scope)                             \
+    ((unsigned)(kind) | (unsigned)(permission) << ROUTE_PERMISSION_BIT | \
+     (unsigned)(scope) << ROUTE_SCOPE_BIT)
+
+enum { ROUTE_KIND_MASK = 0xff, ROUTE_PERMISSION_BIT = 8, ROUTE_SCOPE_BIT = 16 };
+
 struct identity {
     struct store_user user;   /* ROUTE_API, ROUTE_PAGE, ROUTE_FORM */
     struct store_node node;   /* ROUTE_NODE */
@@ -130,13 +140,16 @@ struct identity {
 
 void auth_before(void *app, struct http_rq *rq);
 struct identity *auth_identity(struct http_rq *rq);
+bool auth_may(const struct identity *id, enum permission p);
 bool auth_may_edit_policy(const struct identity *id);
 bool auth_same_origin(const struct app *a, struct http_rq *rq);
 void auth_login(struct app *a, struct http_rq *rq, const struct store_user *u, const char *next);
 void auth_try_password(struct app *a, struct http_rq *rq); /* POST /login */
 void auth_set_password(struct app *a, struct http_rq *rq); /* POST /setup */
 void auth_logout(struct app *a, struct http_rq *rq);
-void auth_minute(struct app *a);
+/* Between auth.c and session.c. */
+void auth_free_identity(void *identity);
+void auth_need_session(struct app *a, struct http_rq *rq, unsigned kind);
 
 /* ---- the bus (bus.c): change log to streams, relays before nodes ---- */
 void bus_start(struct app *a);

@@ -45,7 +45,7 @@ static void on_tick(void *arg)
     certs_kick(a);
     names_tick(a);
     if (++count % 30 == 0) {
-        auth_minute(a);
+        tries_sweep(a->tries, mono_now());
         approval_minute(a);
     }
 }
@@ -96,7 +96,7 @@ static int start_all(struct app *a, char *why, size_t size)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     int rc = loop_signals(a->lp, signals, ARRAY_LEN(signals), on_signal, a);
-    a->tries = map_new();
+    a->tries = tries_new();
     rc = rc < 0 ? rc : app_open_store(a, why, size);
     if (rc == 0 && store_tailnet(a->db, &a->tailnet)) {
         snprintf(why, size, "nothing is initialised here; run: funnel-control init");
@@ -129,6 +129,7 @@ static int run(struct app *a)
     bus_stop(a);
     names_stop(a);
     pool_free(a->pool);
+    tries_free(a->tries);
     db_close(a->db);
     return rc < 0 ? EXIT_UNAVAILABLE : 0;
 }

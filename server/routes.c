@@ -3,6 +3,9 @@
 
 enum { FORM = 8 * 1024, SMALL = 16 * 1024 };
 
+/* An API call: the permission of the person behind the key, the scope of a token. */
+#define API(permission, scope) ROUTE_NEEDS(ROUTE_API, permission, scope)
+
 const struct http_route app_routes[] = {
     {HTTP_GET, "/healthz", 0, ROUTE_PUBLIC, api_health},
     {HTTP_GET, "/style.css", 0, ROUTE_PUBLIC, page_style},
@@ -17,11 +20,13 @@ const struct http_route app_routes[] = {
     {HTTP_GET, "/f/{id}", 0, ROUTE_PAGE, page_request},
     {HTTP_POST, "/f/{id}/approve", FORM, ROUTE_FORM, page_approve},
     {HTTP_POST, "/f/{id}/deny", FORM, ROUTE_FORM, page_deny},
-    {HTTP_GET, "/api/v2/tailnet/-/acl", 0, ROUTE_API, api_acl_get},
-    {HTTP_POST, "/api/v2/tailnet/-/acl", POLICY_SIZE_MAX, ROUTE_API, api_acl_post},
-    {HTTP_GET, "/api/v2/tailnet/-/devices", 0, ROUTE_API, api_devices},
-    {HTTP_GET, "/api/v2/tailnet/-/funnels", 0, ROUTE_API, api_funnels},
-    {HTTP_GET, "/api/v2/whoami", 0, ROUTE_API, api_whoami},
+    {HTTP_GET, "/api/v2/tailnet/-/acl", 0, API(PERM_POLICY_READ, SCOPE_POLICY_FILE), api_acl_get},
+    {HTTP_POST, "/api/v2/tailnet/-/acl", POLICY_SIZE_MAX, API(PERM_POLICY_WRITE, SCOPE_POLICY_FILE),
+     api_acl_post},
+    {HTTP_GET, "/api/v2/tailnet/-/devices", 0, API(PERM_MACHINES_READ, SCOPE_DEVICES_CORE),
+     api_devices},
+    {HTTP_GET, "/api/v2/tailnet/-/funnels", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_funnels},
+    {HTTP_GET, "/api/v2/whoami", 0, API(PERM_NONE, SCOPE_NONE), api_whoami},
     {HTTP_POST, "/node/v1/register", SMALL, ROUTE_PUBLIC, node_register},
     {HTTP_GET, "/node/v1/stream", 0, ROUTE_NODE, node_stream},
     {HTTP_POST, "/node/v1/feature/query", SMALL, ROUTE_NODE, approval_query},
