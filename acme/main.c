@@ -76,8 +76,10 @@ static int run(const struct runner_config *cfg)
     struct runner *r = NULL;
     if (loop_signals(lp, signals, ARRAY_LEN(signals), on_signal, lp) < 0 ||
         runner_start(lp, cfg, self, why, sizeof why, &r) < 0) {
-        return log_complain(EXIT_UNAVAILABLE, "cannot start", why,
-                            "look at \"stateDir\" and \"socket\"");
+        return log_complain(
+            EXIT_UNAVAILABLE, "cannot start", why,
+            "look at \"stateDir\" and \"socket\", and install the programs where every "
+            "user may run them, as /usr/bin");
     }
     service_notify("READY=1");
     int rc = loop_run(lp);

@@ -28,6 +28,29 @@ int order_dir_make(const char *path, const struct order_owner *owner)
     return rc < 0 ? err_trace(rc) : give(path, owner);
 }
 
+/* As the kernel decides it for a process without capabilities and supplementary groups. */
+static bool may_pass(const struct order_owner *owner, const struct stat *st)
+{
+    mode_t bit = st->st_uid == owner->uid ? S_IXUSR : st->st_gid == owner->gid ? S_IXGRP : S_IXOTH;
+    return st->st_mode & bit;
+}
+
+bool order_owner_reaches(const struct order_owner *owner,
+                         const char *path,
+                         char out_closed[ORDER_DIR_PATH])
+{
+    char folder[ORDER_DIR_PATH] = "";
+    for (size_t i = 0; path[i] && i + 1 < sizeof folder; i++) {
+        struct stat st;
+        folder[i] = path[i];
+        if (owner->uid && path[i] == '/' && stat(folder, &st) == 0 && !may_pass(owner, &st)) {
+            memcpy(out_closed, folder, sizeof folder);
+            return false;
+        }
+    }
+    return true;
+}
+
 int order_dir_put_csr(const char *dir, const struct order_owner *owner, struct slice csr)
 {
     char path[ORDER_DIR_PATH + NAME_ROOM];

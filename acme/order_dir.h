@@ -23,6 +23,10 @@ int order_dir_put_csr(const char *dir,
                       struct slice csr) MUST_CHECK;
 /* req-cert.pem; -ENOENT, -EINVAL when it is not a plain file, -EMSGSIZE. */
 int order_dir_get_chain(const char *dir, struct buf *out) MUST_CHECK;
+/* May the owner pass every folder above `path`? Else false, and the one that is closed to it. */
+bool order_owner_reaches(const struct order_owner *owner,
+                         const char *path,
+                         char out_closed[ORDER_DIR_PATH]);
 /* Files go, then the directory; what is no file stays for whoever investigates. */
 void order_dir_remove(const char *dir);
 /* Every order directory under `parent`: what a killed runner left. */

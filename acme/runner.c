@@ -397,6 +397,25 @@ static int prepare_files(struct runner *r, const char *self_path)
     return symlink(self_path, r->hook) < 0 ? err_origin(-errno) : 0;
 }
 
+/* uacme's user runs our own file as the hook and works below the state directory: a folder that is
+ * closed to it would fail every order, long after the start. */
+static bool
+child_can_work(const struct runner *r, const char *self_path, char *out_why, size_t why_size)
+{
+    char closed[ORDER_DIR_PATH];
+    const char *what = r->hook;
+    bool ok = order_owner_reaches(&r->owner, r->hook, closed);
+    if (ok) {
+        what = self_path;
+        ok = order_owner_reaches(&r->owner, self_path, closed);
+    }
+    if (!ok) {
+        snprintf(out_why, why_size, "user %u (\"childUid\") cannot reach %s: %s is closed to it",
+                 (unsigned)r->owner.uid, what, closed);
+    }
+    return ok;
+}
+
 static int open_listener(const char *path)
 {
     int fd = service_inherited("acme");
@@ -418,12 +437,15 @@ int runner_start(struct loop *lp,
                          .account_wait = account_retry_min};
     list_init(&r->requests);
     int rc = prepare_files(r, self_path);
-    int fd = rc < 0 ? rc : open_listener(cfg->socket);
+    bool told = rc == 0 && !child_can_work(r, self_path, out_why, why_size);
+    int fd = rc < 0 ? rc : told ? -EACCES : open_listener(cfg->socket);
     rc = fd < 0 ? fd : watch_add(lp, &r->listener, fd, on_accept, r);
     if (rc < 0) {
         const char *text = strerrordesc_np(-rc);
-        snprintf(out_why, why_size, "%s or %s: %s", cfg->state_dir, cfg->socket,
-                 text ? text : "error");
+        if (!told) {
+            snprintf(out_why, why_size, "%s or %s: %s", cfg->state_dir, cfg->socket,
+                     text ? text : "error");
+        }
         if (fd >= 0) {
             close(fd);
         }

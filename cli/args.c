@@ -9,6 +9,8 @@
 static const char *const words[] = {"serve", "off",    "status", "reset",  "up",
                                     "down",  "enable", "help",   "version"};
 
+enum { FIRST_WORD = 1 }; /* nobody types the first: a target stands for it */
+
 enum {
     OPT_HTTPS = 1,
     OPT_BG,
@@ -88,30 +90,55 @@ static int take_option(struct cli_args *a, int c)
     case OPT_VERSION:
         a->command = CLI_VERSION;
         return 0;
-    default: /* foreign enum: getopt's '?' */
+    default: /* foreign enum: getopt's '?' and ':' */
         return -1;
     }
 }
 
-static int unknown_option(char **argv)
+static int bad_option(int c, char **argv)
 {
-    const char *names[ARRAY_LEN(options)], *given = optind > 0 ? argv[optind - 1] : "";
+    const char *names[ARRAY_LEN(options)];
+    struct slice given = slice_str(optind > 0 ? argv[optind - 1] : "");
     size_t count = 0;
     for (; options[count].name; count++) {
         names[count] = options[count].name;
     }
-    while (*given == '-') {
-        given++;
+    if (c == ':') {
+        return refuse("this option needs a value", argv[optind - 1], "funnel --help");
     }
-    const char *near = slice_nearest(slice_str(given), names, count);
+    struct slice word = given;
+    while (slice_starts(word, S("-"))) {
+        word = slice_skip(word, 1);
+    }
+    ptrdiff_t sign = slice_find(word, '=');
+    const char *near =
+        slice_nearest(sign < 0 ? word : slice_sub(word, 0, (size_t)sign), names, count);
     char fix[80];
     snprintf(fix, sizeof fix, near ? "did you mean --%s?" : "funnel --help", near ? near : "");
-    return refuse("unknown option or missing value", given, fix);
+    return refuse("unknown option", given.p, fix);
 }
 
 static bool looks_like_target(const char *w)
 {
     return (*w >= '0' && *w <= '9') || strchr(w, ':') || strchr(w, '/') || strchr(w, '.');
+}
+
+/* `funnel off`, `funnel --https=443 off`, `funnel 3000 off` */
+static bool says_off(int count, char **w)
+{
+    return strcmp(w[count - 1], "off") == 0 &&
+           (count == 1 || (count == 2 && looks_like_target(w[0])));
+}
+
+static int take_command(struct cli_args *a, enum cli_command command, int count, char **w)
+{
+    const int most = command == CLI_HELP ? 2 : 1;
+    if (count > most) {
+        return refuse("one word too many", w[most], "funnel --help");
+    }
+    a->command = command;
+    a->topic = count > 1 ? w[1] : NULL;
+    return 0;
 }
 
 static int take_words(struct cli_args *a, int count, char **w)
@@ -123,20 +150,18 @@ static int take_words(struct cli_args *a, int count, char **w)
         a->command = CLI_HELP;
         return 0;
     }
-    const char *last = w[count - 1];
-    if (strcmp(last, "off") == 0) { /* `funnel off`, `funnel --https=443 off`, `funnel 3000 off` */
+    if (says_off(count, w)) {
         a->command = CLI_OFF;
         return 0;
     }
-    for (size_t i = 1; i < ARRAY_LEN(words); i++) {
+    for (size_t i = FIRST_WORD; i < ARRAY_LEN(words); i++) {
         if (strcmp(w[0], words[i]) == 0) {
-            a->command = (enum cli_command)i;
-            a->topic = count > 1 ? w[1] : NULL;
-            return 0;
+            return take_command(a, (enum cli_command)i, count, w);
         }
     }
     if (!looks_like_target(w[0])) {
-        const char *near = slice_nearest(slice_str(w[0]), words, ARRAY_LEN(words));
+        const char *near =
+            slice_nearest(slice_str(w[0]), words + FIRST_WORD, ARRAY_LEN(words) - FIRST_WORD);
         char fix[80];
         snprintf(fix, sizeof fix,
                  near ? "did you mean: funnel %s?" : "funnel 3000, or funnel --help",
@@ -156,10 +181,10 @@ int cli_parse(int argc, char **argv, struct cli_args *out)
     int c;
     *out = (struct cli_args){.command = CLI_SERVE, .port = 443};
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, ":hq", options, NULL)) != -1) {
         int rc = take_option(out, c);
         if (rc) {
-            return rc < 0 ? unknown_option(argv) : rc;
+            return rc < 0 ? bad_option(c, argv) : rc;
         }
     }
     return take_words(out, argc - optind, argv + optind);
@@ -194,11 +219,22 @@ static const struct {
     {"FNL-102", "Changing things needs root, the daemon's user or its operator group."},
     {"FNL-103", "This node belongs to no tailnet yet, or was switched off by `funnel down`."},
     {"FNL-104", "Control refused the registration: the auth key is wrong, used or expired."},
+    {"FNL-105", "funneld could not write its state directory: look at its space and permissions."},
+    {"FNL-106", "`funnel up` needs a control server and an auth key, the key from a file: on the "
+                "command line everybody on this machine could read it."},
+    {"FNL-107", "The control server is named by a URL that begins with https://."},
     {"FNL-108", "Another command serves this public port."},
+    {"FNL-109", "A target is a port of this machine, HOST:PORT, or http://HOST:PORT."},
     {"FNL-110", "Control could not be asked. Running funnels go on without it."},
+    {"FNL-111", "Control answered with a link to another server. It was not shown."},
+    {"FNL-112", "Another command switched this funnel off."},
+    {"FNL-113", "There is no funnel on this public port. `funnel status` lists those there are."},
+    {"FNL-114", "The command and funneld are of different versions: restart funneld."},
+    {"FNL-115", "The command and funneld are of different versions: restart funneld."},
     {"FNL-201", "The tailnet's policy does not give this node the attribute `funnel`."},
     {"FNL-202", "Somebody denied the request. It can be asked again after 10 minutes."},
     {"FNL-203", "Nobody decided in time."},
+    {"FNL-204", "Nobody has decided yet. The request stays open; the same command takes it up."},
 };
 
 int cli_help(const char *topic)

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cluster import BIN
+from cluster import BIN, acme_program
 from net import die_with_parent
 
 ZONE = "ts.example.net"
@@ -145,7 +145,8 @@ class Place:
             "childUid": {self.child_uid}, "childGid": {self.child_uid},
             "deadline": {self.deadline},
         }}""")
-        self.runner = Running(self.folder / "runner.log", [BIN / "funnel-acme", "--config", conf])
+        self.program = acme_program(self.folder)
+        self.runner = Running(self.folder / "runner.log", [self.program, "--config", conf])
         until(lambda: (self.folder / "acme.sock").exists())
 
     def start_tool(self):
@@ -233,7 +234,7 @@ class Place:
                 argv = (p / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if argv[0] != str(BIN / "funnel-acme").encode() and any(str(self.folder / "state").encode() in a for a in argv):
+            if argv[0] != str(self.program).encode() and any(str(self.folder / "state").encode() in a for a in argv):
                 found[int(p.name)] = argv
         return found
 
@@ -563,3 +564,19 @@ def test_check_of_the_configuration(folder):
         conf.write_text(text)
         bad = subprocess.run([BIN / "funnel-acme", "--config", conf, "-n"], capture_output=True, text=True, timeout=20)
         assert bad.returncode == 78 and word in bad.stderr, bad.stderr
+
+
+@pytest.mark.skipif(not MANY_USERS, reason="a user namespace of one user: there is nobody else to close a folder to")
+@pytest.mark.parametrize("closed", ["program", "state"])
+def test_what_the_child_cannot_reach_is_said_at_the_start(folder, closed):
+    """A checkout in somebody's closed home: every order would fail, long after the start."""
+    own = folder / f"closed-{closed}"
+    own.mkdir(mode=0o700)
+    program = acme_program(own if closed == "program" else folder)
+    state = own / "state" if closed == "state" else folder / "closed-open-state"
+    conf = folder / "closed.hujson"
+    conf.write_text(f"""{{"url": "https://127.0.0.1:9/dir", "stateDir": "{state}", "socket": "{folder}/closed.sock",
+                         "hookSocket": "{folder}/closed-hook.sock", "childUid": {NOBODY}, "childGid": {NOBODY}}}""")
+    done = subprocess.run([program, "--config", conf], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 69, done.stderr
+    assert f"user {NOBODY}" in done.stderr and f"{own}/ is closed to it" in done.stderr and "fix:" in done.stderr
