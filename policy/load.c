@@ -120,6 +120,7 @@ void policy_diag_syntax(struct policy_diags *diags, const struct hujson_diag *d)
         *out = (struct policy_diag){
             .severity = POLICY_ERROR, .code = "syntax", .line = d->line, .column = d->column};
         snprintf(out->message, sizeof out->message, "%s", d->text);
+        snprintf(out->hint, sizeof out->hint, "%s", d->hint ? d->hint : "");
     }
 }
 

@@ -404,7 +404,8 @@ static int parse(struct slice text,
     }
     if (rc) {
         *out_diag = (struct conf_diag){.line = syntax.line, .column = syntax.column};
-        snprintf(out_diag->text, sizeof out_diag->text, "%s", syntax.text);
+        snprintf(out_diag->text, sizeof out_diag->text, "%s%s%s", syntax.text,
+                 syntax.hint ? ": " : "", syntax.hint ? syntax.hint : "");
         return CONF_INVALID;
     }
     AUTO_FREE char *scratch = mem_new(target_size(options, count));

@@ -4,9 +4,13 @@
  * byte of white space and every comment: printing gives the input back byte for byte. The source is
  * never written to. No recursion without the depth counter; one arena per document; lengths
  * everywhere, NUL is a legal byte.
+ *
+ * A document is made by hujson_parse and changed only by hujson_patch. Between two patches it may
+ * be read from several threads; nodes and slices borrowed from it die with the next patch.
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/macros.h"
@@ -19,7 +23,8 @@
 struct hujson_diag {
     int line, column;
     size_t offset;
-    char text[200]; /* "invalid character '}' at start of value" */
+    const char *hint; /* a remark of ours beside the text, or NULL; never freed */
+    char text[480];   /* "invalid character '}' at start of value"; long literals are cut */
 };
 
 enum hujson_kind {
@@ -35,7 +40,7 @@ enum hujson_kind {
 struct hujson_doc; /* owns its copy of the text */
 struct hujson_node;
 
-enum { HUJSON_SYNTAX = 1, HUJSON_TOO_BIG = 2 };
+enum { HUJSON_SYNTAX = 1, HUJSON_TOO_BIG = 2, HUJSON_PATCH = 3 };
 
 /* 0, HUJSON_SYNTAX or HUJSON_TOO_BIG with *out_diag, -ENOMEM. */
 int hujson_parse(struct slice text,
@@ -44,9 +49,11 @@ int hujson_parse(struct slice text,
                  struct hujson_doc **out_doc) MUST_CHECK;
 void hujson_free(struct hujson_doc *d); /* takes NULL */
 DEFINE_AUTO(struct hujson_doc, hujson_free)
-struct slice hujson_text(const struct hujson_doc *d); /* as parsed */
+struct slice hujson_text(const struct hujson_doc *d); /* as parsed, or as patched */
 void hujson_print(const struct hujson_doc *d,
                   struct buf *out); /* from the tree; equals hujson_text */
+
+/* ---- reading ---- */
 
 const struct hujson_node *hujson_root(const struct hujson_doc *d);
 enum hujson_kind hujson_kind(const struct hujson_node *n);
@@ -59,6 +66,19 @@ bool hujson_name(const struct hujson_doc *d,
                  const struct hujson_node *n,
                  size_t i,
                  struct buf *out);
+/*
+ * The same without a copy where the text holds no escape: *out_text then borrows from the document,
+ * else from `scratch`, which is overwritten. False also when n is no string.
+ */
+bool hujson_string_slice(const struct hujson_doc *d,
+                         const struct hujson_node *n,
+                         struct buf *scratch,
+                         struct slice *out_text);
+bool hujson_name_slice(const struct hujson_doc *d,
+                       const struct hujson_node *n,
+                       size_t i,
+                       struct buf *scratch,
+                       struct slice *out_text);
 size_t hujson_name_offset(const struct hujson_node *n, size_t i);
 struct slice hujson_literal(
     const struct hujson_doc *d,
@@ -83,5 +103,19 @@ bool hujson_integer(const struct hujson_doc *d,
                     int64_t max,
                     int64_t *out_value);
 
+/* ---- JSON Pointer (RFC 6901): case-sensitive, the first of duplicate names ---- */
+
+/* NULL: nothing there, or no pointer at all. "" is the root. */
+const struct hujson_node *hujson_pointer(const struct hujson_doc *d, struct slice pointer);
+/* Appends "/name", escaped, or "/12" to the pointer text in `out`. */
+void hujson_pointer_add(struct buf *out, struct slice name);
+void hujson_pointer_add_index(struct buf *out, size_t i);
+/* The pointer of the innermost value at this offset of the text; a name counts as its value. */
+void hujson_pointer_of(const struct hujson_doc *d, size_t offset, struct buf *out);
+
+/* ---- other forms of the text; all append to `out` and set its `full` when it has no room ---- */
+
 /* Comments become spaces, trailing commas one space: same length, plain JSON (1.7). */
 void hujson_standardize(const struct hujson_doc *d, struct buf *out);
+/* Without comments, white space and trailing commas. 0 or HUJSON_TOO_BIG. */
+int hujson_minimize(const struct hujson_doc *d, struct buf *out) MUST_CHECK;
