@@ -1,0 +1,236 @@
+/*
+ * The command line as two tables: commands, and options with the commands that take them. Options
+ * may stand anywhere. What is not understood is refused with the nearest name.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/ctl/commands.h"
+#include "cli/ctl/options.h"
+
+const struct ctl_command ctl_commands[] = {
+    {"policy standardize", "FILE",
+     "comments and trailing commas become spaces: plain JSON, same length", 1, 1, 0,
+     ctl_standardize},
+    {"policy check", "FILE", "parse, validate, run its tests; all that is wrong, with places", 1, 1,
+     CTL_OPT_FACTS | CTL_OPT_STRICT, ctl_check},
+    {"completion", "bash|zsh|fish", "a completion script for this shell", 1, 1, 0, ctl_completion},
+    {"man", "", "the manual page, for man -l -", 0, 0, 0, ctl_man},
+};
+const size_t ctl_command_count = ARRAY_LEN(ctl_commands);
+
+#define AT(field) offsetof(struct ctl_args, field)
+
+const struct ctl_option ctl_options[] = {
+    {"json", 0, NULL, CTL_OPT_ALL, AT(json), "one JSON object on stdout"},
+    {"color", 0, "WHEN", CTL_OPT_ALL, AT(color), "auto, always or never (NO_COLOR is respected)"},
+    {"help", 'h', NULL, CTL_OPT_ALL, AT(help), "this help"},
+    {"version", 0, NULL, CTL_OPT_ALL, AT(version), "the version"},
+    {"facts", 0, "FILE", CTL_OPT_FACTS, AT(facts), "the tailnet: users, devices, domains, as JSON"},
+    {"strict", 0, NULL, CTL_OPT_STRICT, AT(strict), "warnings fail too"},
+};
+const size_t ctl_option_count = ARRAY_LEN(ctl_options);
+
+/* ---- finding ---- */
+
+static int refuse(const struct ctl *c, const char *what, const char *why, const char *fix)
+{
+    return ctl_complain(c, CTL_USAGE, what, why, fix);
+}
+
+/* How many of the words the name has when they begin with it, else 0. */
+static size_t matches(const char *name, char **words, size_t count)
+{
+    struct slice rest = slice_str(name), part;
+    size_t n = 0;
+    while (slice_split(&rest, ' ', &part)) {
+        if (n == count || !slice_eq(part, slice_str(words[n]))) {
+            return 0;
+        }
+        n++;
+    }
+    return n;
+}
+
+static const struct ctl_command *find(char **words, size_t count, size_t *out_used)
+{
+    for (size_t i = 0; i < ctl_command_count; i++) {
+        *out_used = matches(ctl_commands[i].name, words, count);
+        if (*out_used) {
+            return &ctl_commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* The first words as one text, at most as many as the longest name has. */
+static void join(char **words, size_t count, struct buf *out)
+{
+    enum { LONGEST = 3 };
+
+    for (size_t i = 0; i < count && i < LONGEST; i++) {
+        buf_addf(out, "%s%s", i ? " " : "", words[i]);
+    }
+}
+
+static int unknown_command(const struct ctl *c, char **words, size_t count)
+{
+    const char *names[64], *near = NULL;
+    size_t known = 0;
+    for (; known < ctl_command_count && known < ARRAY_LEN(names); known++) {
+        names[known] = ctl_commands[known].name;
+    }
+    struct buf given = BUF_MAX(256), fix = BUF_MAX(256);
+    for (size_t used = count < 3 ? count : 3; used && !near; used--) {
+        buf_clear(&given);
+        join(words, used, &given);
+        near = slice_nearest(buf_slice(&given), names, known);
+    }
+    buf_clear(&given);
+    join(words, count, &given);
+    buf_addf(&fix, near ? "did you mean: funnelctl %s?" : "funnelctl --help", near ? near : "");
+    int rc = refuse(c, "unknown command", buf_cstr(&given), buf_cstr(&fix));
+    buf_deinit(&given);
+    buf_deinit(&fix);
+    return rc;
+}
+
+/* ---- options ---- */
+
+static int unknown_option(const struct ctl *c, const char *given)
+{
+    const char *names[ARRAY_LEN(ctl_options)];
+    char fix[80];
+    for (size_t i = 0; i < ARRAY_LEN(ctl_options); i++) {
+        names[i] = ctl_options[i].name;
+    }
+    struct slice word = slice_str(given), name;
+    while (word.n && *word.p == '-') {
+        word = slice_skip(word, 1);
+    }
+    const char *near =
+        slice_split(&word, '=', &name) ? slice_nearest(name, names, ARRAY_LEN(names)) : NULL;
+    snprintf(fix, sizeof fix, near ? "did you mean --%s?" : "funnelctl --help", near ? near : "");
+    return refuse(c, "unknown option, or its value is missing", given, fix);
+}
+
+/* getopt's tables from ours; val is 1 + index. */
+static void make_tables(struct option *out_long, char *out_short)
+{
+    *out_short++ = ':';
+    for (size_t i = 0; i < ARRAY_LEN(ctl_options); i++) {
+        const struct ctl_option *o = &ctl_options[i];
+        out_long[i] =
+            (struct option){o->name, o->word ? required_argument : no_argument, NULL, (int)i + 1};
+        if (o->letter) {
+            *out_short++ = o->letter;
+        }
+        if (o->letter && o->word) {
+            *out_short++ = ':';
+        }
+    }
+    *out_short = '\0';
+}
+
+static const struct ctl_option *option_of(int value)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ctl_options); i++) {
+        if (value == (int)i + 1 || (ctl_options[i].letter && value == ctl_options[i].letter)) {
+            return &ctl_options[i];
+        }
+    }
+    return NULL;
+}
+
+static void set(struct ctl_args *a, const struct ctl_option *o, const char *value)
+{
+    char *field = (char *)a + o->offset;
+    if (o->word) {
+        memcpy(field, &value, sizeof value);
+    } else {
+        *(bool *)(void *)field = true;
+    }
+}
+
+static int read_options(struct ctl *c, int argc, char **argv, unsigned *out_given)
+{
+    struct option longs[ARRAY_LEN(ctl_options) + 1] = {{0}};
+    char shorts[2 * ARRAY_LEN(ctl_options) + 2];
+    int value;
+    make_tables(longs, shorts);
+    opterr = 0;
+    while ((value = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        const struct ctl_option *o = option_of(value);
+        if (!o) {
+            return unknown_option(c, optind > 0 && optind <= argc ? argv[optind - 1] : "");
+        }
+        *out_given |= o->sets;
+        set(&c->args, o, optarg);
+    }
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+static int check_words(const struct ctl *c)
+{
+    const struct ctl_args *a = &c->args;
+    const struct ctl_command *cmd = a->command;
+    char fix[200];
+    snprintf(fix, sizeof fix, "funnelctl %s %s", cmd->name, cmd->words);
+    if (a->word_count < cmd->words_min) {
+        return refuse(c, "something is missing",
+                      a->word_count ? "more words are needed" : "this command needs a word more",
+                      fix);
+    }
+    if (a->word_count > cmd->words_max) {
+        return refuse(c, "this is too much", a->words[cmd->words_max], fix);
+    }
+    return 0;
+}
+
+static int check_options(const struct ctl *c, unsigned given)
+{
+    unsigned foreign = given & ~(c->args.command->options | CTL_OPT_ALL);
+    for (size_t i = 0; foreign && i < ARRAY_LEN(ctl_options); i++) {
+        if (ctl_options[i].sets & foreign) {
+            char what[80], fix[200];
+            snprintf(what, sizeof what, "%s does not take --%s", c->args.command->name,
+                     ctl_options[i].name);
+            snprintf(fix, sizeof fix, "funnelctl help %s", c->args.command->name);
+            return refuse(c, what, "the option means nothing here", fix);
+        }
+    }
+    return 0;
+}
+
+int ctl_parse(int argc, char **argv, struct ctl *out)
+{
+    unsigned given = 0;
+    size_t used = 0;
+    struct ctl_args *a = &out->args;
+    int rc = read_options(out, argc, argv, &given);
+    if (rc) {
+        return rc;
+    }
+    char **words = argv + optind;
+    size_t count = (size_t)(argc - optind);
+    if (!count || strcmp(words[0], "help") == 0) {
+        a->help = a->help || !a->version;
+        words += count ? 1 : 0;
+        count -= count ? 1 : 0;
+    }
+    a->command = find(words, count, &used);
+    if (!a->command && count && !a->help) {
+        return unknown_command(out, words, count);
+    }
+    for (size_t i = used; i < count && a->word_count < CTL_WORDS_MAX; i++) {
+        a->words[a->word_count++] = words[i];
+    }
+    if (a->help || a->version) {
+        return 0;
+    }
+    rc = check_options(out, given);
+    return rc ? rc : check_words(out);
+}

@@ -1,0 +1,107 @@
+/* Help from the tables of args.c. */
+#include <langinfo.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/ctl/options.h"
+
+static bool set_in_env(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value && strcmp(value, "0") != 0;
+}
+
+static bool colours(const struct ctl *c, int fd)
+{
+    const char *term = getenv("TERM"), *when = c->args.color;
+    if (when && strcmp(when, "auto") != 0) {
+        return strcmp(when, "always") == 0;
+    }
+    if (getenv("NO_COLOR") && *getenv("NO_COLOR")) {
+        return false;
+    }
+    return set_in_env("CLICOLOR_FORCE") || (isatty(fd) && term && strcmp(term, "dumb") != 0);
+}
+
+void ctl_look(struct ctl *c)
+{
+    setlocale(LC_CTYPE, "");
+    c->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    c->colour_out = colours(c, STDOUT_FILENO);
+    c->colour_err = colours(c, STDERR_FILENO);
+}
+
+/* ---- one command ---- */
+
+static void put_option(const struct ctl_option *o)
+{
+    char left[64];
+    snprintf(left, sizeof left, o->word ? "--%s %s" : "--%s", o->name, o->word ? o->word : "");
+    if (o->letter) {
+        printf("  -%c, %-22s %s\n", o->letter, left, o->help);
+    } else {
+        printf("      %-22s %s\n", left, o->help);
+    }
+}
+
+static void put_command(const struct ctl_command *cmd)
+{
+    printf("funnelctl %s %s\n  %s\n\nOptions:\n", cmd->name, cmd->words, cmd->summary);
+    for (size_t i = 0; i < ctl_option_count; i++) {
+        if (ctl_options[i].sets & (cmd->options | CTL_OPT_ALL)) {
+            put_option(&ctl_options[i]);
+        }
+    }
+}
+
+/* ---- all of them ---- */
+
+static bool begins_with(const char *name, const struct ctl_args *a)
+{
+    struct slice rest = slice_str(name), part;
+    for (size_t i = 0; i < a->word_count; i++) {
+        if (!slice_split(&rest, ' ', &part) || !slice_eq(part, slice_str(a->words[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static size_t put_list(const struct ctl_args *a)
+{
+    size_t shown = 0;
+    for (size_t i = 0; i < ctl_command_count; i++) {
+        const struct ctl_command *cmd = &ctl_commands[i];
+        char left[80];
+        if (begins_with(cmd->name, a)) {
+            snprintf(left, sizeof left, "%s %s", cmd->name, cmd->words);
+            printf("  %-38s %s\n", left, cmd->summary);
+            shown++;
+        }
+    }
+    return shown;
+}
+
+int ctl_help(const struct ctl *c)
+{
+    const struct ctl_args *a = &c->args;
+    if (a->command) {
+        put_command(a->command);
+        return CTL_OK;
+    }
+    puts("funnelctl: administration of a tailnet, and the tools for its policy file\n");
+    if (!put_list(a)) {
+        return ctl_complain(c, CTL_USAGE, "no help for this", a->words[0], "funnelctl help");
+    }
+    fputs("\n"
+          "  funnelctl policy fmt -w policy.hujson\n"
+          "  funnelctl policy check --facts tailnet.json policy.hujson\n"
+          "  funnelctl help policy check\n"
+          "\n"
+          "- is standard input. Exit: 0 fine, 1 refused, 2 usage; funnelctl man has the rest.\n",
+          stdout);
+    return CTL_OK;
+}

@@ -1,0 +1,127 @@
+/* Text in, text out: files or stdin, a byte order mark dropped with a word, results whole or not at
+ * all. */
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/ctl/ctl.h"
+#include "lib/base/file.h"
+
+#define READ_MAX (8 * MIB) /* the largest document this tool takes; a policy is at most 1 MiB */
+
+const char *ctl_paint(bool on, const char *sequence)
+{
+    return on ? sequence : "";
+}
+
+int ctl_complain(const struct ctl *c, int code, const char *what, const char *why, const char *fix)
+{
+    fprintf(stderr, "%sfunnelctl: %s%s\n", ctl_paint(c->colour_err, "\033[31m"), what,
+            ctl_paint(c->colour_err, "\033[0m"));
+    fprintf(stderr, "  why: %s\n  fix: %s\n", why, fix);
+    return code;
+}
+
+void ctl_note(const struct ctl *c, const char *fmt, ...)
+{
+    va_list ap;
+    (void)c;
+    va_start(ap, fmt);
+    fputs("funnelctl: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+}
+
+static int cannot_read(const struct ctl *c, const char *path, int rc)
+{
+    char what[PATH_MAX + 40];
+    snprintf(what, sizeof what, "cannot read %s", path);
+    if (rc == FILE_TOO_BIG) {
+        return ctl_complain(c, CTL_REFUSED, what, "it is larger than 8 MiB",
+                            "a policy is 1 MiB at most");
+    }
+    return ctl_complain(c, CTL_REFUSED, what,
+                        rc == FILE_MISSING ? "there is no such file" : strerror(-rc),
+                        "check the path and its permissions; - is standard input");
+}
+
+static void drop_bom(const struct ctl *c, const char *path, struct buf *text)
+{
+    if (slice_starts(buf_slice(text), S("\xef\xbb\xbf"))) {
+        buf_consume(text, 3);
+        ctl_note(c, "%s: a byte order mark at the start was left out; save the file without it",
+                 path);
+    }
+}
+
+int ctl_read(struct ctl *c, const char *path, struct buf *out)
+{
+    const char *name = path;
+    buf_init(out, READ_MAX);
+    if (strcmp(path, "-") == 0) {
+        if (c->stdin_taken) {
+            return ctl_complain(c, CTL_USAGE, "standard input can be read once",
+                                "- stands twice on the command line",
+                                "write one of the two to a file");
+        }
+        c->stdin_taken = true;
+        path = "/dev/stdin";
+        name = "standard input";
+    }
+    int rc = file_read(path, out);
+    if (rc) {
+        return cannot_read(c, name, rc);
+    }
+    drop_bom(c, name, out);
+    return 0;
+}
+
+int ctl_read_policy(struct ctl *c, const char *path, struct buf *out)
+{
+    int rc = ctl_read(c, path, out);
+    struct slice text = buf_slice(out);
+    if (!rc && text.n && text.p[text.n - 1] != '\n') {
+        buf_addc(out, '\n');
+    }
+    return rc;
+}
+
+int ctl_put(const struct ctl *c, struct slice text)
+{
+    bool ok = fwrite(text.p, 1, text.n, stdout) == text.n;
+    /* A prompt should not stand behind the result; pipes and files get the exact bytes. */
+    if (text.n && text.p[text.n - 1] != '\n' && isatty(STDOUT_FILENO)) {
+        ok = fputc('\n', stdout) != EOF && ok;
+    }
+    if (!ok || fflush(stdout)) {
+        return ctl_complain(c, CTL_REFUSED, "cannot write the result", strerror(errno),
+                            "look at where standard output goes");
+    }
+    return 0;
+}
+
+int ctl_replace(const struct ctl *c, const char *path, struct slice text)
+{
+    char what[PATH_MAX + 40], real[PATH_MAX];
+    struct stat st;
+    snprintf(what, sizeof what, "cannot write %s", path);
+    if (strcmp(path, "-") == 0) {
+        return ctl_complain(c, CTL_USAGE, "standard input cannot be written to",
+                            "--write puts the result into the file it came from",
+                            "leave out --write");
+    }
+    /* A link stays a link: what it points to is replaced. */
+    if (!realpath(path, real) || stat(real, &st)) {
+        return ctl_complain(c, CTL_REFUSED, what, strerror(errno), "check the path");
+    }
+    int rc = file_replace(real, st.st_mode & 07777, text);
+    return rc ? ctl_complain(c, CTL_REFUSED, what, strerror(-rc),
+                             "check the permissions of its folder; the file is as it was")
+              : 0;
+}

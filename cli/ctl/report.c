@@ -1,0 +1,264 @@
+/*
+ * Diagnostics. What a file says is shown with its control characters replaced: a policy from
+ * somebody else must not be able to write on this terminal.
+ */
+#include "cli/ctl/report.h"
+
+#include <stdio.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include "lib/base/text.h"
+
+enum {
+    TAB = 4,     /* columns that a TAB is shown as */
+    SHOWN = 100, /* columns of a long line that are shown */
+    BEFORE = 60, /* at most so many of them stand left of the caret */
+};
+
+/* ---- characters ---- */
+
+static size_t rune_length(struct slice s)
+{
+    for (size_t n = 1; n <= 4 && n <= s.n; n++) {
+        if (text_utf8_valid(slice_of(s.p, n))) {
+            return n;
+        }
+    }
+    return 1;
+}
+
+/* Columns that the character takes; 0 for a combining one. */
+static int width_of(struct slice rune)
+{
+    wchar_t w = L'\0';
+    if (rune.n == 1) {
+        return *rune.p == '\t' ? TAB : 1;
+    }
+    mbstate_t state = {0};
+    size_t n = mbrtowc(&w, rune.p, rune.n, &state);
+    int columns = n == rune.n ? wcwidth(w) : -1;
+    return columns < 0 ? 1 : columns;
+}
+
+static void put_rune(FILE *to, bool utf8, struct slice rune)
+{
+    if (*rune.p == '\t') {
+        fprintf(to, "%*s", TAB, "");
+    } else if ((rune.n > 1 && !utf8) || !text_printable(rune, 4)) {
+        fputc('?', to);
+    } else {
+        fwrite(rune.p, 1, rune.n, to);
+    }
+}
+
+static void put_clean(FILE *to, bool utf8, const char *text)
+{
+    struct slice rest = slice_str(text);
+    while (rest.n) {
+        size_t n = rune_length(rest);
+        put_rune(to, utf8, slice_of(rest.p, n));
+        rest = slice_skip(rest, n);
+    }
+}
+
+/* ---- the line with its caret ---- */
+
+static struct slice line_of(struct slice text, int line)
+{
+    struct slice part = S("");
+    while (line-- > 0) {
+        if (!slice_split(&text, '\n', &part)) {
+            return S("");
+        }
+    }
+    return part.n && part.p[part.n - 1] == '\r' ? slice_sub(part, 0, part.n - 1) : part;
+}
+
+static int columns_of(struct slice s)
+{
+    int columns = 0;
+    while (s.n) {
+        size_t n = rune_length(s);
+        columns += width_of(slice_of(s.p, n));
+        s = slice_skip(s, n);
+    }
+    return columns;
+}
+
+/* Drops characters from the front until the caret stands at most BEFORE columns in. */
+static struct slice from_near(struct slice line, size_t caret, size_t *out_dropped)
+{
+    *out_dropped = 0;
+    while (columns_of(slice_sub(line, *out_dropped, caret - *out_dropped)) > BEFORE) {
+        *out_dropped += rune_length(slice_skip(line, *out_dropped));
+    }
+    return slice_skip(line, *out_dropped);
+}
+
+static void put_source_line(FILE *to, bool utf8, struct slice line)
+{
+    for (int columns = 0; line.n;) {
+        size_t n = rune_length(line);
+        columns += width_of(slice_of(line.p, n));
+        if (columns > SHOWN) {
+            fputs(utf8 ? "…" : "...", to);
+            break;
+        }
+        put_rune(to, utf8, slice_of(line.p, n));
+        line = slice_skip(line, n);
+    }
+    fputc('\n', to);
+}
+
+struct place {
+    int line, column;
+    const char *colour, *plain;
+};
+
+static void put_excerpt(FILE *to, bool utf8, struct slice text, const struct place *at)
+{
+    struct slice line = line_of(text, at->line);
+    size_t caret = at->column > 0 ? (size_t)at->column - 1 : 0, dropped;
+    if (caret > line.n) {
+        caret = line.n;
+    }
+    struct slice shown = from_near(line, caret, &dropped);
+    const char *cut = !dropped ? "" : utf8 ? "…" : "...";
+    int indent = columns_of(slice_sub(line, dropped, caret - dropped)) + (!dropped ? 0
+                                                                          : utf8   ? 1
+                                                                                   : 3);
+    fprintf(to, "%6d | %s", at->line, cut);
+    put_source_line(to, utf8, shown);
+    fprintf(to, "%6s | %*s%s^%s\n", "", indent, "", at->colour, at->plain);
+}
+
+/* ---- for people ---- */
+
+static void
+put_diag(const struct ctl *c, FILE *to, const struct ctl_source *src, const struct policy_diag *d)
+{
+    bool colour = to == stdout ? c->colour_out : c->colour_err, error = d->severity == POLICY_ERROR;
+    struct place at = {d->line, d->column, ctl_paint(colour, error ? "\033[31m" : "\033[33m"),
+                       ctl_paint(colour, "\033[0m")};
+    fprintf(to, "%s%s:%d:%d:%s %s%s:%s ", ctl_paint(colour, "\033[1m"), src->path, d->line,
+            d->column, at.plain, at.colour, error ? "error" : "warning", at.plain);
+    put_clean(to, c->utf8, d->message);
+    fprintf(to, " %s[%s%s", ctl_paint(colour, "\033[2m"), d->code, d->pointer[0] ? " " : "");
+    put_clean(to, c->utf8, d->pointer);
+    fprintf(to, "]%s\n", at.plain);
+    put_excerpt(to, c->utf8, src->text, &at);
+    if (d->hint[0]) {
+        fputs("       = ", to);
+        put_clean(to, c->utf8, d->hint);
+        fputc('\n', to);
+    }
+}
+
+static void put_diags(const struct ctl *c,
+                      FILE *to,
+                      const struct ctl_source *src,
+                      const struct policy_diags *diags)
+{
+    for (size_t i = 0; i < diags->count; i++) {
+        put_diag(c, to, src, &diags->items[i]);
+    }
+    fflush(to);
+}
+
+size_t ctl_errors(const struct policy_diags *diags)
+{
+    size_t errors = 0;
+    for (size_t i = 0; i < diags->count; i++) {
+        errors += diags->items[i].severity == POLICY_ERROR;
+    }
+    return errors;
+}
+
+void ctl_report_text(const struct ctl *c,
+                     const struct ctl_source *src,
+                     const struct policy_diags *diags)
+{
+    size_t errors = ctl_errors(diags), warnings = diags->count - errors;
+    put_diags(c, stdout, src, diags);
+    const char *mark = ctl_paint(c->colour_err, errors     ? "\033[31m"
+                                                : warnings ? "\033[33m"
+                                                           : "\033[32m");
+    const char *sign = c->utf8 ? (errors ? "✗" : "✓") : (errors ? "fail" : "ok");
+    fprintf(stderr, "%s%s%s %s: %zu error%s, %zu warning%s%s\n", mark, sign,
+            ctl_paint(c->colour_err, "\033[0m"), src->path, errors, errors == 1 ? "" : "s",
+            warnings, warnings == 1 ? "" : "s",
+            diags->truncated ? " (only the first are shown)" : "");
+}
+
+void ctl_report_stderr(const struct ctl *c,
+                       const struct ctl_source *src,
+                       const struct policy_diags *diags)
+{
+    put_diags(c, stderr, src, diags);
+}
+
+/* ---- for machines ---- */
+
+static struct js *diag_json(const struct policy_diag *d)
+{
+    struct js *j = js_object();
+    js_set_cstr(j, "code", d->code);
+    js_set_cstr(j, "pointer", d->pointer);
+    js_set_int(j, "line", d->line);
+    js_set_int(j, "column", d->column);
+    js_set_cstr(j, "message", d->message);
+    js_set_cstr(j, "hint", d->hint);
+    return j;
+}
+
+struct js *ctl_report_json(const struct policy_diags *diags)
+{
+    struct js *j = js_object(), *errors = js_array(), *warnings = js_array();
+    for (size_t i = 0; i < diags->count; i++) {
+        const struct policy_diag *d = &diags->items[i];
+        js_push(d->severity == POLICY_ERROR ? errors : warnings, diag_json(d));
+    }
+    js_set(j, "errors", errors);
+    js_set(j, "warnings", warnings);
+    return j;
+}
+
+int ctl_put_json(const struct ctl *c, const struct js *j)
+{
+    struct buf out = BUF_MAX(64 * MIB);
+    js_write(j, JS_PRETTY, &out);
+    buf_addc(&out, '\n');
+    int rc = buf_ok(&out) ? ctl_put(c, buf_slice(&out))
+                          : ctl_complain(c, CTL_REFUSED, "the result is too large",
+                                         "more than 64 MiB", "leave out --json");
+    buf_deinit(&out);
+    return rc;
+}
+
+int ctl_refuse_syntax(const struct ctl *c,
+                      const struct ctl_source *src,
+                      const struct hujson_diag *d)
+{
+    if (c->args.json) {
+        struct policy_diag one = {.severity = POLICY_ERROR,
+                                  .code = "syntax",
+                                  .offset = d->offset,
+                                  .line = d->line,
+                                  .column = d->column};
+        struct policy_diags diags = {&one, 1, false};
+        snprintf(one.message, sizeof one.message, "%s", d->text);
+        AUTO(js_freep) struct js *j = ctl_report_json(&diags);
+        int rc = ctl_put_json(c, j);
+        return rc ? rc : CTL_REFUSED;
+    }
+    fprintf(stderr, "line %d, column %d: ", d->line, d->column);
+    put_clean(stderr, c->utf8, d->text);
+    fputc('\n', stderr);
+    if (isatty(STDERR_FILENO)) {
+        struct place at = {d->line, d->column, ctl_paint(c->colour_err, "\033[31m"),
+                           ctl_paint(c->colour_err, "\033[0m")};
+        put_excerpt(stderr, c->utf8, src->text, &at);
+    }
+    return CTL_REFUSED;
+}

@@ -1,0 +1,30 @@
+#pragma once
+/* What is wrong where: for people with the line and a caret, for machines as JSON. */
+#include "cli/ctl/ctl.h"
+#include "lib/data/json.h"
+#include "lib/hujson/hujson.h"
+#include "policy/policy.h"
+
+struct ctl_source {
+    const char *path; /* as given */
+    struct slice text;
+};
+
+/* {"errors":[{"code","pointer","line","column","message","hint"}],"warnings":[…]} */
+struct js *ctl_report_json(const struct policy_diags *diags);
+/* file:line:column: error: message, the line with a caret, the hint; then a summary on stderr. */
+void ctl_report_text(const struct ctl *c,
+                     const struct ctl_source *src,
+                     const struct policy_diags *diags);
+/* The same on stderr without a summary, for commands whose stdout is a document. */
+void ctl_report_stderr(const struct ctl *c,
+                       const struct ctl_source *src,
+                       const struct policy_diags *diags);
+/* "line L, column C: message" on stderr (on a terminal with the line and a caret), or the object
+ * with --json. CTL_REFUSED. */
+int ctl_refuse_syntax(const struct ctl *c,
+                      const struct ctl_source *src,
+                      const struct hujson_diag *d);
+/* An object on stdout, one line or pretty. 0, or an exit code after complaining. */
+int ctl_put_json(const struct ctl *c, const struct js *j) MUST_CHECK;
+size_t ctl_errors(const struct policy_diags *diags); /* how many of the diagnostics are errors */
