@@ -168,6 +168,9 @@ void client_fail(struct client *c,
                  const char *why,
                  const char *fix);
 void client_ok(struct client *c, struct js *take_result, bool keep);
+const char *client_target(const struct client *c); /* what it wants to serve; "": nothing */
+/* The node may: what the client wants is served from now on. False: the client was told why not. */
+bool client_permitted(struct client *c) MUST_CHECK;
 
 /* ladder.c: the seven steps of console-api.md section 6 */
 struct ladder;

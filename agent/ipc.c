@@ -26,7 +26,8 @@ struct client {
     struct ladder *ladder;
     struct control_call *call;
     int64_t id;
-    int port; /* of a foreground funnel that lives with us; 0: none */
+    struct serve_entry wanted; /* of `serve`: it is in no table before the node may */
+    int port;                  /* of a foreground funnel that lives with us; 0: none */
     bool busy, ended;
     struct retire retire;
 };
@@ -297,47 +298,67 @@ static void op_up(struct client *c, const struct js *rq)
     c->call = control_register(a, a->state.control, key, hostname, on_registered, c);
 }
 
-static bool port_free(struct client *c, const struct serve_entry *e, int port)
+/* A background entry is replaced by a background one only: a foreground funnel would take it along
+ * when it ends. */
+static bool port_free(struct client *c)
 {
+    const struct serve_entry *e = serve_find(c->a, c->wanted.port);
     char why[200];
-    if (!e->used || !e->owner) {
-        return true; /* a background entry is replaced, as upstream does */
+    if (!e->used || (e->background && c->wanted.background)) {
+        return true;
     }
-    snprintf(why, sizeof why, "port %d is served by another command to %.150s", port, e->target);
+    snprintf(why, sizeof why, "port %d is served %s: %.150s", c->wanted.port,
+             e->background ? "in the background" : "by another command", e->target);
     client_fail(c, "FNL-108", 1, "this port is in use", why,
-                "end that command, or choose --https=8443 or --https=10000");
+                "funnel status; end that one with off, or choose another port with --https=");
     return false;
 }
 
 static void op_serve(struct client *c, const struct js *rq)
 {
-    struct agent *a = c->a;
-    struct serve_entry e, *at;
     int port = (int)js_get_int(rq, "port", 443);
-    bool background = js_get_bool(rq, "background", false);
-    const char *bad = serve_parse(js_get_str(rq, "target"), &e);
-    at = serve_find(a, port);
-    if (bad || !at) {
+    const char *bad = serve_parse(js_get_str(rq, "target"), &c->wanted);
+    if (bad || !serve_find(c->a, port)) {
+        c->wanted.used = false;
         client_fail(c, "FNL-109", 2, "this cannot be served",
                     bad ? bad : "the public port must be 443, 8443 or 10000", "funnel 3000");
         return;
     }
-    if (!need_login(c) || !port_free(c, at, port)) {
-        return;
+    c->wanted.port = port;
+    c->wanted.background = js_get_bool(rq, "background", false);
+    if (need_login(c) && port_free(c)) {
+        c->ladder = ladder_start(c->a, c, port, false, c->wanted.background);
     }
-    *at = e;
-    at->port = port;
-    at->background = background;
-    at->owner = background ? NULL : c;
-    c->port = background ? 0 : port;
+}
+
+const char *client_target(const struct client *c)
+{
+    return c->wanted.used ? c->wanted.target : "";
+}
+
+bool client_permitted(struct client *c)
+{
+    struct agent *a = c->a;
+    struct serve_entry *at = c->wanted.used ? serve_find(a, c->wanted.port) : NULL;
+    if (!at) {
+        return true;
+    }
+    if (!port_free(c)) {
+        return false; /* somebody took it while an admin was asked */
+    }
+    *at = c->wanted;
+    if (!at->background) {
+        at->owner = c;
+        c->port = at->port;
+    }
     if (serve_save(a) < 0) {
         client_fail(c, "FNL-105", 1, "the configuration could not be kept",
                     "the state directory cannot be written", "look at its space and permissions");
-        return;
+        return false;
     }
     control_put_funnels(a);
     cert_check(a);
-    c->ladder = ladder_start(a, c, port, false, background);
+    return true;
 }
 
 static void op_enable(struct client *c, const struct js *rq)

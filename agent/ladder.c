@@ -120,11 +120,10 @@ static void on_query(void *arg, int err, long status, const char *why, const str
 static void ask(struct ladder *l)
 {
     struct js *j = js_object();
-    struct serve_entry *e = serve_find(l->a, l->port);
     l->asked = true;
     js_set_cstr(j, "feature", "funnel");
     js_set_int(j, "port", l->port);
-    js_set_cstr(j, "target", e && e->used ? e->target : "");
+    js_set_cstr(j, "target", client_target(l->c));
     l->query = control_post(l->a, "/node/v1/feature/query", j, on_query, l);
 }
 
@@ -169,7 +168,7 @@ static bool permit(struct ladder *l)
             return false;
         }
         passed(l, "permitted", "Funnel is permitted for this node");
-        return true;
+        return client_permitted(l->c);
     }
     if (!v->known || !v->connected) {
         waiting(l, "permitted", "wait", "control is not connected yet");
@@ -417,7 +416,6 @@ static bool relay(struct ladder *l)
 static void done(struct ladder *l)
 {
     struct js *j = js_object();
-    struct serve_entry *e = serve_find(l->a, l->port);
     char url[400], port[16] = "";
     if (l->port != 443) {
         snprintf(port, sizeof port, ":%d", l->port);
@@ -425,7 +423,7 @@ static void done(struct ladder *l)
     snprintf(url, sizeof url, "https://%.253s%s/", l->a->state.name, port);
     js_set_cstr(j, "url", url);
     js_set_int(j, "port", l->port);
-    js_set_cstr(j, "target", e && !l->only_permission ? e->target : "");
+    js_set_cstr(j, "target", client_target(l->c));
     log_info("funnel.live", F_STR("url", url));
     client_ok(l->c, j, !l->only_permission && !l->background);
 }

@@ -11,7 +11,11 @@
 #include "lib/base/text.h"
 #include "lib/io/stream.h"
 
-enum { PIECE = 16 * 1024, RESPONSE_IN = HEAD_MAX + PIECE };
+enum {
+    PIECE = 16 * 1024,
+    RESPONSE_IN = HEAD_MAX + PIECE,
+    FOLDED_SIZE = 32, /* longer than any name that is ours */
+};
 
 static const int64_t connect_wait = SECONDS(10);
 
@@ -24,7 +28,7 @@ struct backend; /* one connection to the backend: outlives a proxy that leaves e
 struct proxy {
     struct loop *lp;
     struct proxy_opts opts;
-    char name[TEXT_NAME_SIZE], words[128];
+    char name[TEXT_NAME_SIZE];
     const struct proxy_ops *ops;
     void *arg;
     enum request_state request;
@@ -113,30 +117,55 @@ static void refuse(struct proxy *p, int status)
                          : "The request could not be understood.");
 }
 
+/* The whole internet may read this: where the service runs is not said. */
 static void bad_gateway(struct proxy *p)
 {
-    char text[400];
-    snprintf(
-        text, sizeof text,
-        "The local service at %s does not answer. Its owner sees this page when it is not running.",
-        p->words);
-    answer(p, 502, "Bad Gateway", text);
+    answer(p, 502, "Bad Gateway",
+           "The service behind this name does not answer. If it is yours: is it running? "
+           "<code>funnel status</code> says where it is expected.");
 }
 
 /* ---- composing heads ---- */
 
+/* CGI and WSGI read "_" and "-" as one: X_Forwarded_For would arrive under the name of ours. */
+static void fold_name(struct slice name, char out[FOLDED_SIZE])
+{
+    size_t n = name.n < FOLDED_SIZE - 1 ? name.n : FOLDED_SIZE - 1;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = name.p[i] == '_' ? '-' : name.p[i];
+    }
+    out[n] = '\0';
+}
+
+/* What backends take a visitor's address, name or scheme from: only we say that. */
 static bool is_ours(struct slice name)
 {
-    static const char *const names[] = {
-        "x-forwarded-for",    "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
-        "x-forwarded-server", "forwarded",        "x-real-ip",         "expect"};
+    static const char *const names[] = {"forwarded",
+                                        "x-real-ip",
+                                        "x-client-ip",
+                                        "x-cluster-client-ip",
+                                        "x-original-forwarded-for",
+                                        "true-client-ip",
+                                        "cf-connecting-ip",
+                                        "cf-connecting-ipv6",
+                                        "fastly-client-ip",
+                                        "expect"};
+    /* "x-webauth-", "tailscale-": identity headers of the field; a visitor from outside has none.
+     */
+    static const char *const begins[] = {"x-forwarded-", "tailscale-", "x-webauth-"};
+    char folded[FOLDED_SIZE];
+    fold_name(name, folded);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (slice_eq_nocase(name, slice_str(names[i]))) {
+        if (slice_eq_nocase(slice_str(folded), slice_str(names[i]))) {
             return true;
         }
     }
-    /* Identity headers of the field: a visitor from outside has none. */
-    return slice_starts_nocase(name, S("tailscale-")) || slice_starts_nocase(name, S("x-webauth-"));
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++) {
+        if (slice_starts_nocase(slice_str(folded), slice_str(begins[i]))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void put_fields(struct buf *out, const struct http_head *h, bool request)
@@ -492,7 +521,6 @@ proxy_new(struct loop *lp, const struct proxy_opts *opts, const struct proxy_ops
     struct proxy *p = mem_new(sizeof *p);
     *p = (struct proxy){.lp = lp, .opts = *opts, .ops = ops, .arg = arg};
     snprintf(p->name, sizeof p->name, "%s", opts->name);
-    snprintf(p->words, sizeof p->words, "%s", opts->backend_words);
     return p;
 }
 

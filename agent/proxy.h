@@ -19,8 +19,7 @@ struct proxy_ops {
 
 struct proxy_opts {
     struct addr backend;
-    const char *name;          /* the node's name: what Host must say */
-    const char *backend_words; /* "127.0.0.1:3000" for the page that says it does not answer */
+    const char *name; /* the node's name: what Host must say */
     struct addr visitor;
 };
 

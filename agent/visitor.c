@@ -227,7 +227,7 @@ static void begin(struct aleg *l, const struct frame_open *open, const struct se
 {
     struct agent *a = uplink_agent(l);
     struct visitor *v = mem_new(sizeof *v);
-    struct proxy_opts o = {.backend = e->backend, .name = a->state.name, .backend_words = e->host};
+    struct proxy_opts o = {.backend = e->backend, .name = a->state.name};
     *v = (struct visitor){
         .a = a, .leg = l, .tls = tls_server(a->visitor_tls), .port = open->public_port};
     buf_init(&v->in, PLAIN_MAX);

@@ -85,3 +85,25 @@ def test_login_is_needed_and_tries_are_counted(fresh):
                             "Origin: https://evil.example", "-d", "login=a&password=b", "https://control.example.net/login")
     assert out == "403"
     assert json.loads(fresh.api("GET", "/api/v2/tailnet/-/devices")[1])["devices"][0]["user"] == "ann@example.com"
+
+
+def test_a_denied_background_funnel_leaves_nothing_behind(fresh):
+    """What was denied must not go public by itself on the day that somebody grants the right for another reason."""
+    fresh.set_policy("{}")
+    p, url = ask(fresh, "--bg", "--https=10000", "3000")
+    path = url.removeprefix("https://control.example.net")
+    csrf = re.search(r'name=csrf value="([^"]*)"', fresh.page(path)).group(1)
+    assert fresh.browser_post(f"{path}/deny", {"csrf": csrf, "reason": ""}) == 303
+    assert p.wait(10) == 77
+    assert fresh.status()["funnels"] == []
+    fresh.permit()
+    wait_for(lambda: fresh.status()["self"]["funnel"])
+    time.sleep(1)
+    assert fresh.curl(url=f"https://{fresh.name}:10000/", check=False, timeout=3).returncode != 0
+    # The same command, now permitted, is kept.
+    fresh.funnel("--bg", "--https=10000", "3000")
+    assert [f["source"] for f in fresh.status()["funnels"]] == ["background"]
+    done = fresh.funnel("--https=10000", "3001", check=False)
+    assert done.returncode == 1 and "FNL-108" in done.stderr and "in the background" in done.stderr
+    assert fresh.curl(url=f"https://{fresh.name}:10000/") == b"hello from the backend\n"
+    fresh.funnel("--https=10000", "off")
