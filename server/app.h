@@ -14,7 +14,7 @@
 #include "policy/edit.h"
 #include "policy/policy.h"
 #include "server/roles.h"
-#include "server/store.h"
+#include "server/store_policy.h"
 #include "server/tries.h"
 
 #define APP_VERSION "0.1.0"

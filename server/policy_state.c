@@ -48,7 +48,9 @@ int policy_state_store(struct app *a, struct slice text, const char *author, con
 {
     char etag[65];
     policy_etag(text, etag);
-    int rc = store_policy_save(a->db, a->tailnet.id, text, etag, author, message);
+    int64_t rev;
+    struct store_policy_new row = {text, etag, author, "api", message};
+    int rc = store_policy_save(a->db, a->tailnet.id, &row, &rev);
     return rc ? rc : store_change(a->db, a->tailnet.id, "policy", 0);
 }
 

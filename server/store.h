@@ -172,25 +172,7 @@ void store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, 
 bool store_node_at_relay(struct db *d, int64_t relay, int64_t node);
 int64_t store_node_online_relays(struct db *d, int64_t node);
 
-/* ---- policy, funnels, requests, certificates (store_flow.c) ---- */
-struct store_policy_meta {
-    char etag[65];
-    char author[STORE_NAME_SIZE];
-    struct wall created;
-    int64_t id;
-};
-
-int store_policy(struct db *d,
-                 int64_t tailnet,
-                 struct store_policy_meta *out_meta,
-                 struct buf *out_text) MUST_CHECK;
-int store_policy_save(struct db *d,
-                      int64_t tailnet,
-                      struct slice text,
-                      const char *etag,
-                      const char *author,
-                      const char *message) MUST_CHECK;
-
+/* ---- funnels, requests, certificates (store_flow.c); the policy: store_policy.h ---- */
 struct store_funnel {
     int64_t id, node_id, port;
     char stable_id[STORE_ID_SIZE];

@@ -1,53 +1,5 @@
-/* Policy versions, funnels, approval requests and certificates. */
+/* Funnels, approval requests and certificates. */
 #include "server/store_priv.h"
-
-int store_policy(struct db *d,
-                 int64_t tailnet,
-                 struct store_policy_meta *out_meta,
-                 struct buf *out_text)
-{
-    AUTO(db_resetp)
-    struct db_stmt *s = db_stmt(
-        d,
-        "SELECT id, text, etag, author, created FROM policies WHERE tailnet_id = :tailnet AND current = 1");
-    db_bind_i64(s, ":tailnet", tailnet);
-    int rc = db_step(s);
-    if (rc == DB_ROW && buf_push(out_text, db_col_blob(s, "text"))) {
-        return err_origin(-EMSGSIZE);
-    }
-    if (rc == DB_ROW) {
-        out_meta->id = db_col_i64(s, "id");
-        STORE_COPY(s, "etag", out_meta->etag);
-        STORE_COPY(s, "author", out_meta->author);
-        out_meta->created = (struct wall){db_col_i64(s, "created")};
-    }
-    return store_found(rc);
-}
-
-int store_policy_save(struct db *d,
-                      int64_t tailnet,
-                      struct slice text,
-                      const char *etag,
-                      const char *author,
-                      const char *message)
-{
-    struct db_stmt *s =
-        db_stmt(d, "UPDATE policies SET current = 0 WHERE tailnet_id = :tailnet AND current = 1");
-    db_bind_i64(s, ":tailnet", tailnet);
-    int rc = store_result(db_exec(s));
-    if (rc) {
-        return rc;
-    }
-    s = db_stmt(d, "INSERT INTO policies(tailnet_id, text, etag, author, message, created, current)"
-                   " VALUES(:tailnet, :text, :etag, :author, :message, :now, 1)");
-    db_bind_i64(s, ":tailnet", tailnet);
-    db_bind_blob(s, ":text", text);
-    db_bind_text(s, ":etag", slice_str(etag));
-    db_bind_text(s, ":author", slice_str(author));
-    db_bind_text(s, ":message", slice_str(message));
-    db_bind_i64(s, ":now", wall_now().s);
-    return store_result(db_exec(s));
-}
 
 /* ---- funnels ---- */
 

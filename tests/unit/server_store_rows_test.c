@@ -305,33 +305,7 @@ static void relays_and_where_nodes_are(void **state)
     assert_int_equal(store_node_online_relays(d, i.node), 0);
 }
 
-/* ---- policy, funnels, requests ---- */
-
-static void policy_keeps_bytes(void **state)
-{
-    BEGIN((struct store_world *)*state);
-    struct ids i = populate(d);
-    struct store_policy_meta meta;
-    struct buf text = BUF_MAX(64), small = BUF_MAX(3);
-    static const char bytes[] = "{\r\n\t// \xff \0 kept\r\n}";
-    assert_non_null(tx);
-    assert_int_equal(store_policy(d, i.tailnet, &meta, &text), STORE_NONE);
-    assert_int_equal(
-        store_policy_save(d, i.tailnet, slice_of(bytes, sizeof bytes), "tag1", "ann", "first"), 0);
-    assert_int_equal(store_policy(d, i.tailnet, &meta, &small), -EMSGSIZE);
-    assert_int_equal(store_policy(d, i.tailnet, &meta, &text), 0);
-    assert_int_equal(buf_slice(&text).n, sizeof bytes);
-    assert_memory_equal(buf_slice(&text).p, bytes, sizeof bytes);
-    assert_string_equal(meta.etag, "tag1");
-    assert_string_equal(meta.author, "ann");
-    int64_t before = meta.id;
-    buf_clear(&text);
-    assert_int_equal(store_policy_save(d, i.tailnet, S("{}"), "tag2", "bob", ""), 0);
-    assert_int_equal(store_policy(d, i.tailnet, &meta, &text), 0);
-    assert_slice(buf_slice(&text), "{}");
-    assert_true(meta.id > before);
-    buf_deinit(&text);
-}
+/* ---- funnels, requests ---- */
 
 static void note_funnel(void *arg, const struct store_funnel *f)
 {
@@ -579,7 +553,6 @@ int main(void)
         IN_A_STORE(node_comes_and_goes),
         IN_A_STORE(every_node_also_while_they_go),
         IN_A_STORE(relays_and_where_nodes_are),
-        IN_A_STORE(policy_keeps_bytes),
         IN_A_STORE(funnels_change_or_not),
         IN_A_STORE(requests_live_and_end),
         IN_A_STORE(certificate_from_order_to_renewal),

@@ -9,7 +9,7 @@
 
 #include "lib/base/err.h"
 #include "migrations/migrations.h"
-#include "server/store.h"
+#include "server/store_policy.h"
 #include "tests/unit/support/test.h"
 
 static char folder[64], path[128];
@@ -104,7 +104,9 @@ static void policy_versions(void **state)
         char body[32];
         snprintf(body, sizeof body, "{} // %d\n", i);
         AUTO(db_tx_endp) struct db_tx *tx = db_begin(d);
-        assert_int_equal(store_policy_save(d, 1, slice_str(body), "e", "ann", "m"), 0);
+        int64_t rev;
+        struct store_policy_new row = {slice_str(body), "e", "ann", "api", "m"};
+        assert_int_equal(store_policy_save(d, 1, &row, &rev), 0);
         assert_int_equal(db_commit(&tx), 0);
     }
     assert_int_equal(store_policy(d, 1, &meta, &text), 0);

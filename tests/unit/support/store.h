@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "migrations/migrations.h"
-#include "server/store.h"
+#include "server/store_policy.h"
 #include "tests/unit/support/test.h"
 
 struct store_world {
