@@ -20,6 +20,13 @@ static inline int store_found(int rc)
     return rc == DB_ROW ? 0 : rc == DB_DONE ? STORE_NONE : rc == DB_CONFLICT ? err_fold(-EIO) : rc;
 }
 
+/* A write of one row that must be there: 0, STORE_NONE, … */
+static inline int store_touched(struct db *d, struct db_stmt *s)
+{
+    int rc = store_result(db_exec(s));
+    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+}
+
 #define STORE_COPY(s, col, out)                                                        \
     do {                                                                               \
         if (!slice_copy(db_col_text((s), (col)), (out), sizeof(out))) {                \
