@@ -64,6 +64,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for _ in range(600):
                 self.wfile.write(b".")
                 time.sleep(0.1)
+        elif path.startswith("/repeat/"):
+            self.send_response(200)
+            self.send_header("Content-Length", str(1200 * len(path)))
+            self.end_headers()
+            for _ in range(1200):
+                self.wfile.write(path.encode())
+                time.sleep(0.05)
         elif path == "/until-close":
             self.send_response(200)
             self.end_headers()

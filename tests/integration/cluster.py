@@ -178,6 +178,13 @@ stub-zone:
 """)
         self.add(host, f"unbound-{host.name}", "unbound", "-d", "-c", conf).start()
 
+    def forget_names(self, host):
+        """An empty cache for the host's resolver: what it asks next stays good for the whole TTL."""
+        p = self.processes[f"unbound-{host.name}"]
+        p.kill()
+        p.start()
+        wait_for(lambda: host.run("kdig", "@127.0.0.1", "+short", "+timeout=1", CONTROL, "A"))
+
     def add(self, host, name, *argv, env=None):
         p = Process(self, host, name, argv, env)
         self.processes[name] = p
@@ -215,7 +222,7 @@ stub-zone:
     "stateDir": "{f}/control",
     "listen": {json.dumps(self._at(self.control_host, 443))},
     "tls": {{"cert": "{crt}", "key": "{key}"}},
-    "dns": {{"listen": {json.dumps(self._at(self.control_host, 53))}, "ttl": 5}},
+    "dns": {{"listen": {json.dumps(self._at(self.control_host, 53))}}},
     "acme": {{"runner": "{f}/acme.sock", "hook": "{f}/hook.sock", "hookUid": {uid}, "caa": "ca.example.net"}},
 }}
 """)
