@@ -1,230 +1,168 @@
 /*
- * "Add Funnel" as a splice (policy.md 1.11): the new lines take the file's
- * own indentation, every other byte stays. The result is loaded like any
- * save before it is handed out.
+ * The edits (policy.md 1.11): load, plan, carry out, prove. A result is handed out only when it
+ * loads and when the plan for the same wish is empty on it.
  */
-#include "lib/base/mem.h"
 #include "policy/edit.h"
-#include "policy/policy_priv.h"
 
-struct splice {
-    const struct hujson_doc *doc;
-    struct slice text;
-    struct buf *out;
-    struct slice unit; /* one level of the file's indentation */
-    struct slice selector, comment;
-    bool standard; /* plain JSON stays plain: no comment, no trailing comma */
+#include <stdio.h>
+
+#include "lib/base/mem.h"
+#include "policy/edit_priv.h"
+
+const char policy_funnel_comment[] =
+    "Funnel: members may publish services from their own untagged devices.";
+
+struct edit {
+    const struct edit_want *want;
+    struct buf text; /* as every save takes it in: with a final LF (1.4) */
+    bool added_lf;
+    struct hujson_doc *doc;
+    struct edit_plan plan;
 };
 
-static bool blank(char c)
+static void edit_deinit(struct edit *e)
 {
-    return c == ' ' || c == '\t';
+    edit_plan_deinit(&e->plan);
+    hujson_free(e->doc);
+    buf_deinit(&e->text);
 }
 
-/* The blanks that the line of `offset` begins with. */
-static struct slice indent_at(struct slice text, size_t offset)
+const char *policy_edit_result_name(enum policy_edit_result r)
 {
-    size_t start = offset, end;
-    while (start && text.p[start - 1] != '\n') {
-        start--;
+    switch (r) {
+    case POLICY_UNCHANGED:
+        return "unchanged";
+    case POLICY_SPLICED:
+        return "spliced";
+    case POLICY_CHANGED:
+        return "changed";
+    case POLICY_REFUSED:
+        return "refused";
     }
-    for (end = start; end < offset && blank(text.p[end]); end++) {
-    }
-    return slice_of(text.p + start, end - start);
+    return "";
 }
 
-/* Nothing but blanks stands before `offset` on its line. */
-static bool begins_line(struct slice text, size_t offset)
+/* Parses and plans; false when memory or room has run out. */
+static bool plan(struct edit *e, struct slice text)
 {
-    struct slice indent = indent_at(text, offset);
-    return indent.p + indent.n == text.p + offset;
-}
-
-/* One level: what the first member of the root is indented by. */
-static struct slice find_unit(const struct hujson_doc *doc, struct slice text)
-{
-    const struct hujson_node *root = hujson_root(doc);
-    if (hujson_count(root)) {
-        struct slice indent = indent_at(text, hujson_name_offset(root, 0));
-        if (indent.n && begins_line(text, hujson_name_offset(root, 0))) {
-            return indent;
-        }
-    }
-    return S("\t");
-}
-
-static void put_quoted(struct buf *out, struct slice s)
-{
-    buf_addc(out, '"');
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '"' || s.p[i] == '\\') {
-            buf_addc(out, '\\');
-        }
-        buf_addc(out, s.p[i]);
-    }
-    buf_addc(out, '"');
-}
-
-static void put_line(struct splice *sp, struct slice indent, const char *text)
-{
-    buf_addf(sp->out, "\n" SLICE_FMT SLICE_FMT "%s", SLICE_ARG(indent), SLICE_ARG(sp->unit), text);
-}
-
-/* The entry; it begins where we stand, its further lines are indented by `indent`. */
-static void put_entry(struct splice *sp, struct slice indent)
-{
-    buf_adds(sp->out, "{");
-    if (sp->comment.n && !sp->standard) {
-        put_line(sp, indent, "// ");
-        buf_add(sp->out, sp->comment);
-    }
-    put_line(sp, indent, "\"target\": [");
-    put_quoted(sp->out, sp->selector);
-    buf_adds(sp->out, "],");
-    put_line(sp, indent, sp->standard ? "\"attr\":   [\"funnel\"]" : "\"attr\":   [\"funnel\"],");
-    buf_addf(sp->out, "\n" SLICE_FMT "}", SLICE_ARG(indent));
-}
-
-/* [⏎ indent+unit entry ⏎ indent] */
-static void put_section(struct splice *sp, struct slice indent)
-{
-    struct buf inner = BUF_MAX(4096);
-    buf_add(&inner, indent);
-    buf_add(&inner, sp->unit);
-    buf_addf(sp->out, "[\n" SLICE_FMT, SLICE_ARG(buf_slice(&inner)));
-    put_entry(sp, buf_slice(&inner));
-    buf_addf(sp->out, "%s\n" SLICE_FMT "]", sp->standard ? "" : ",", SLICE_ARG(indent));
-    buf_deinit(&inner);
-}
-
-typedef void (*put_fn)(struct splice *sp, struct slice indent);
-
-static void put_member(struct splice *sp, struct slice indent)
-{
-    buf_adds(sp->out, "\"nodeAttrs\": ");
-    put_section(sp, indent);
-}
-
-static void copy(struct splice *sp, size_t from, size_t to)
-{
-    buf_add(sp->out, slice_of(sp->text.p + from, to - from));
-}
-
-/* The end of the line on which `at` stands, when only blanks and a comment follow there; else `at`.
- */
-static size_t past_line_comment(struct slice text, size_t at)
-{
-    size_t i = at;
-    while (i < text.n && (blank(text.p[i]) || text.p[i] == '\r')) {
-        i++;
-    }
-    if (i + 1 < text.n && text.p[i] == '/' && text.p[i + 1] == '/') {
-        while (i < text.n && text.p[i] != '\n') {
-            i++;
-        }
-    }
-    return i < text.n && text.p[i] == '\n' ? i : at;
-}
-
-/* Into `{}` or `[]`: before the closer, one level deeper than the opener's line. */
-static void insert_first(struct splice *sp, const struct hujson_node *n, put_fn put)
-{
-    size_t closer = hujson_end(n) - 1, at = closer;
-    struct slice outer = indent_at(sp->text, hujson_offset(n));
-    struct buf inner = BUF_MAX(4096);
-    buf_add(&inner, outer);
-    buf_add(&inner, sp->unit);
-    if (begins_line(sp->text, closer)) {
-        at = closer - indent_at(sp->text, closer).n;
-        copy(sp, 0, at);
-        buf_add(sp->out, buf_slice(&inner));
-        put(sp, buf_slice(&inner));
-        buf_adds(sp->out, sp->standard ? "\n" : ",\n");
-    } else {
-        copy(sp, 0, at);
-        buf_addf(sp->out, "\n" SLICE_FMT, SLICE_ARG(buf_slice(&inner)));
-        put(sp, buf_slice(&inner));
-        buf_addf(sp->out, "%s\n" SLICE_FMT, sp->standard ? "" : ",", SLICE_ARG(outer));
-    }
-    copy(sp, at, sp->text.n);
-    buf_deinit(&inner);
-}
-
-/* Behind the last member: its comma, its end-of-line comment, then a line of our own. */
-static void
-insert_last(struct splice *sp, const struct hujson_node *n, size_t last_start, put_fn put)
-{
-    const struct hujson_node *last = hujson_at(n, hujson_count(n) - 1);
-    bool trailing = hujson_has_trailing_comma(n);
-    size_t value_end = hujson_end(last), comma_end = trailing ? hujson_tail(n) : value_end;
-    bool own_line = begins_line(sp->text, last_start);
-    size_t at = own_line ? past_line_comment(sp->text, comma_end) : comma_end;
-    struct slice indent = indent_at(sp->text, last_start);
-    copy(sp, 0, value_end);
-    if (!trailing) {
-        buf_addc(sp->out, ',');
-    }
-    copy(sp, value_end, at);
-    if (own_line) {
-        buf_addf(sp->out, "\n" SLICE_FMT, SLICE_ARG(indent));
-    } else {
-        buf_addc(sp->out, ' ');
-    }
-    put(sp, indent);
-    if (trailing) {
-        buf_addc(sp->out, ',');
-    }
-    copy(sp, at, sp->text.n);
-}
-
-static void splice(struct splice *sp)
-{
-    const struct hujson_node *root = hujson_root(sp->doc);
-    size_t index = 0;
-    const struct hujson_node *section = hujson_find_nocase(sp->doc, root, S("nodeAttrs"), &index);
-    if (section && hujson_kind(section) == HUJSON_NULL) {
-        copy(sp, 0, hujson_offset(section));
-        put_section(sp, indent_at(sp->text, hujson_name_offset(root, index)));
-        copy(sp, hujson_end(section), sp->text.n);
-    } else if (section && hujson_count(section)) {
-        insert_last(sp, section, hujson_offset(hujson_at(section, hujson_count(section) - 1)),
-                    put_entry);
-    } else if (section) {
-        insert_first(sp, section, put_entry);
-    } else if (hujson_count(root)) {
-        insert_last(sp, root, hujson_name_offset(root, hujson_count(root) - 1), put_member);
-    } else {
-        insert_first(sp, root, put_member);
-    }
-}
-
-/* Both spellings in one file are refused elsewhere: use the one that stands there. */
-static struct slice spelling(const struct policy *p, struct slice selector)
-{
-    if (!slice_eq(selector, S("autogroup:member"))) {
-        return selector;
-    }
-    for (size_t i = 0; i < p->entry_count; i++) {
-        for (size_t k = 0; k < p->entries[i].target_count; k++) {
-            if (slice_eq(p->entries[i].targets[k].text, S("autogroup:members"))) {
-                return S("autogroup:members");
-            }
-        }
-    }
-    return selector;
-}
-
-/* What was written must load and must give what was asked for. */
-static bool proven(struct slice text, struct slice selector, struct policy_diags *out_diags)
-{
-    struct policy *after = NULL;
-    policy_diags_free(out_diags);
-    if (policy_load(text, NULL, out_diags, &after)) {
+    struct hujson_diag diag;
+    hujson_free(e->doc);
+    e->doc = NULL;
+    edit_plan_deinit(&e->plan);
+    if (hujson_parse(text, EDIT_TEXT_MAX, &diag, &e->doc)) {
         return false;
     }
-    bool covers = policy_entry_covers(after, selector, S("funnel"));
-    policy_unref(after);
-    return covers;
+    edit_plan_make(&e->plan, e->doc, e->want);
+    return !e->plan.failed;
+}
+
+static bool load(struct slice text, struct policy_diags *out_diags)
+{
+    struct policy *p = NULL;
+    policy_diags_free(out_diags);
+    bool ok = policy_load(text, NULL, out_diags, &p) == 0;
+    policy_unref(p);
+    return ok;
+}
+
+/* Each step on the text that the one before has left. */
+static bool splice_all(struct edit *e, struct buf *out)
+{
+    struct hujson_doc *doc = NULL;
+    struct hujson_diag diag;
+    for (size_t i = 0; i < e->plan.count; i++) {
+        struct buf next = BUF_MAX(EDIT_TEXT_MAX);
+        edit_splice(doc ? doc : e->doc, &e->plan.steps[i], &next);
+        hujson_free(doc);
+        doc = NULL;
+        bool ok = buf_ok(&next) && !hujson_parse(buf_slice(&next), EDIT_TEXT_MAX, &diag, &doc);
+        buf_deinit(&next);
+        if (!ok) {
+            return false;
+        }
+    }
+    struct slice text = hujson_text(doc);
+    buf_add(out, slice_sub(text, 0, text.n - (e->added_lf ? 1 : 0)));
+    hujson_free(doc);
+    return buf_ok(out);
+}
+
+/* The diagnostics of a text that nobody has seen have no place in the one that they sent. */
+static void blame_result(struct policy_diags *diags)
+{
+    for (size_t i = 0; i < diags->count; i++) {
+        struct policy_diag *d = &diags->items[i];
+        char message[sizeof d->message];
+        snprintf(message, sizeof message, "the edited file would not be valid: %.190s", d->message);
+        memcpy(d->message, message, sizeof message);
+        d->line = d->column = d->character = 0;
+        d->offset = 0;
+    }
+}
+
+static void say_full(struct policy_diags *diags)
+{
+    policy_diags_free(diags);
+    diags->items = mem_new(sizeof *diags->items);
+    diags->count = 1;
+    *diags->items = (struct policy_diag){.severity = POLICY_ERROR, .code = "too-big"};
+    snprintf(diags->items->message, sizeof diags->items->message,
+             "the edited file would be too large");
+}
+
+static bool prove(struct edit *e, struct slice result, struct policy_diags *out_diags)
+{
+    struct buf text = BUF_MAX(EDIT_TEXT_MAX);
+    buf_add(&text, result);
+    buf_adds(&text, e->added_lf ? "\n" : "");
+    bool ok = load(buf_slice(&text), out_diags);
+    if (!ok) {
+        blame_result(out_diags);
+    } else if (!plan(e, buf_slice(&text)) || e->plan.count) {
+        say_full(out_diags);
+        ok = false;
+    }
+    buf_deinit(&text);
+    return ok;
+}
+
+static enum policy_edit_result
+carry_out(struct edit *e, struct buf *out, struct policy_diags *out_diags)
+{
+    if (!plan(e, buf_slice(&e->text))) {
+        say_full(out_diags);
+        return POLICY_REFUSED;
+    }
+    if (!e->plan.count) {
+        return POLICY_UNCHANGED;
+    }
+    if (!splice_all(e, out)) {
+        say_full(out_diags);
+        return POLICY_REFUSED;
+    }
+    return prove(e, buf_slice(out), out_diags) ? POLICY_SPLICED : POLICY_REFUSED;
+}
+
+static enum policy_edit_result run(struct slice text,
+                                   const struct edit_want *want,
+                                   struct buf *out_text,
+                                   struct policy_diags *out_diags)
+{
+    struct edit e = {.want = want, .text = BUF_MAX(EDIT_TEXT_MAX)};
+    struct buf result = BUF_MAX(EDIT_TEXT_MAX);
+    *out_diags = (struct policy_diags){NULL, 0, false};
+    e.added_lf = text.n && text.p[text.n - 1] != '\n';
+    buf_add(&e.text, text);
+    buf_adds(&e.text, e.added_lf ? "\n" : "");
+    enum policy_edit_result r = POLICY_REFUSED;
+    if (load(buf_slice(&e.text), out_diags)) {
+        r = carry_out(&e, &result, out_diags);
+    }
+    bool edited = r == POLICY_SPLICED || r == POLICY_CHANGED;
+    buf_add(out_text, edited ? buf_slice(&result) : text);
+    buf_deinit(&result);
+    edit_deinit(&e);
+    return r;
 }
 
 enum policy_edit_result policy_add_funnel(struct slice text,
@@ -233,24 +171,46 @@ enum policy_edit_result policy_add_funnel(struct slice text,
                                           struct buf *out_text,
                                           struct policy_diags *out_diags)
 {
-    struct policy *p = NULL;
-    if (policy_load(text, NULL, out_diags, &p)) {
-        return POLICY_REFUSED;
+    bool members =
+        slice_eq(selector, S("autogroup:member")) || slice_eq(selector, S("autogroup:members"));
+    if (!comment.n && members) {
+        comment = slice_str(policy_funnel_comment);
     }
-    if (policy_entry_covers(p, selector, S("funnel"))) {
-        policy_unref(p);
-        return POLICY_UNCHANGED;
-    }
-    struct splice sp = {.doc = p->doc,
-                        .text = policy_text(p),
-                        .out = out_text,
-                        .unit = find_unit(p->doc, policy_text(p)),
-                        .selector = spelling(p, selector),
-                        .comment = comment,
-                        .standard =
-                            hujson_is_standard(p->doc) && hujson_count(hujson_root(p->doc))};
-    splice(&sp);
-    bool ok = buf_ok(out_text) && proven(buf_slice(out_text), selector, out_diags);
-    policy_unref(p);
-    return ok ? POLICY_SPLICED : POLICY_REFUSED;
+    return run(text,
+               &(struct edit_want){.what = WANT_FUNNEL, .subject = selector, .comment = comment},
+               out_text, out_diags);
+}
+
+enum policy_edit_result policy_remove_funnel(struct slice text,
+                                             struct slice selector,
+                                             struct buf *out_text,
+                                             struct policy_diags *out_diags)
+{
+    return run(text, &(struct edit_want){.what = WANT_NO_FUNNEL, .subject = selector}, out_text,
+               out_diags);
+}
+
+enum policy_edit_result policy_add_to_group(struct slice text,
+                                            struct slice group,
+                                            struct slice login,
+                                            struct buf *out_text,
+                                            struct policy_diags *out_diags)
+{
+    return run(text,
+               &(struct edit_want){
+                   .what = WANT_IN_GROUP, .subject = group, .items = &login, .item_count = 1},
+               out_text, out_diags);
+}
+
+enum policy_edit_result policy_set_tag_owners(struct slice text,
+                                              struct slice tag,
+                                              const struct slice *owners,
+                                              size_t owner_count,
+                                              struct buf *out_text,
+                                              struct policy_diags *out_diags)
+{
+    return run(text,
+               &(struct edit_want){
+                   .what = WANT_OWNERS, .subject = tag, .items = owners, .item_count = owner_count},
+               out_text, out_diags);
 }

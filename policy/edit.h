@@ -12,6 +12,9 @@ enum policy_edit_result { POLICY_UNCHANGED, POLICY_SPLICED, POLICY_CHANGED, POLI
 
 const char *policy_edit_result_name(enum policy_edit_result r); /* "changed", … */
 
+/* What stands in an entry that lets members funnel (policy.md 1.11). */
+extern const char policy_funnel_comment[];
+
 /* selector: "autogroup:member", "*", a login, "tag:x", "group:x" or an address. comment: may be
  * empty: then the text of policy_funnel_comment for autogroup:member, none for others. On
  * POLICY_REFUSED out_diags says why; out_text always holds a whole file (the old one then). */

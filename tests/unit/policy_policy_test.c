@@ -1,11 +1,10 @@
-/* Loading, evaluating and editing a policy, with the conformance cases that this cut covers. */
+/* Loading and evaluating a policy, with the conformance cases that this cut covers. */
 #include <stdio.h>
 
 #include "lib/base/err.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/hujson/hujson.h"
-#include "policy/edit.h"
 #include "policy/policy.h"
 #include "tests/unit/support/test.h"
 
@@ -138,79 +137,6 @@ static void evaluation(void **state)
                   false);
 }
 
-/* Everything of `before` is in `after`, in order: an edit only adds. */
-static bool only_adds(struct slice before, struct slice after)
-{
-    size_t k = 0;
-    for (size_t i = 0; i < after.n && k < before.n; i++) {
-        k += after.p[i] == before.p[k];
-    }
-    return k == before.n;
-}
-
-static void expect_edit(const char *text, const char *expected)
-{
-    struct buf out = BUF_MAX(MIB);
-    struct policy_diags diags;
-    enum policy_edit_result r = policy_add_funnel(slice_str(text), S("autogroup:member"),
-                                                  S("Funnel for members."), &out, &diags);
-    if (r != POLICY_SPLICED) {
-        fail_msg("%d: %s", (int)r, diags.count ? diags.items[0].message : "");
-    }
-    /* null is the one value that gives way. */
-    assert_true(strstr(text, "null") || only_adds(slice_str(text), buf_slice(&out)));
-    if (expected) {
-        assert_string_equal(buf_cstr(&out), expected);
-    }
-    policy_diags_free(&diags);
-    struct buf again = BUF_MAX(MIB);
-    assert_int_equal(
-        policy_add_funnel(buf_slice(&out), S("autogroup:member"), S(""), &again, &diags),
-        POLICY_UNCHANGED);
-    policy_diags_free(&diags);
-    buf_deinit(&again);
-    buf_deinit(&out);
-}
-
-static void edits(void **state)
-{
-    (void)state;
-    expect_edit("{}\n",
-                "{\n\t\"nodeAttrs\": [\n\t\t{\n\t\t\t// Funnel for members.\n\t\t\t\"target\": "
-                "[\"autogroup:member\"],\n\t\t\t\"attr\":   [\"funnel\"],\n\t\t},\n\t],\n}\n");
-    expect_edit(policy_default_text, NULL);
-    expect_edit(
-        "{\n  \"groups\": {}, // tail\n  // end\n}\n",
-        "{\n  \"groups\": {}, // tail\n  \"nodeAttrs\": [\n    {\n      // Funnel for members.\n      "
-        "\"target\": [\"autogroup:member\"],\n      \"attr\":   [\"funnel\"],\n    },\n  ],\n  // end\n}\n");
-    expect_edit("{\n\t\"nodeAttrs\": null, // later\n}\n", NULL);
-    expect_edit("{\"groups\": {}}",
-                "{\"groups\": {}, \"nodeAttrs\": [\n\t{\n\t\t\"target\": [\"autogroup:member\"],"
-                "\n\t\t\"attr\":   [\"funnel\"]\n\t}\n]}");
-    expect_edit(
-        "{\"NodeAttrs\": [{\"target\": [\"tag:a\"], \"attr\": [\"funnel\"]}], \"tagOwners\": {\"tag:a\": []}}",
-        NULL);
-    expect_edit("{\r\n\t\"nodeAttrs\": [ /* none */ ],\r\n}\r\n", NULL);
-    expect_edit("{\n\t\"nodeAttrs\": [\n\t\t// nothing yet\n\t],\n}\n", NULL);
-}
-
-static void edits_refused(void **state)
-{
-    (void)state;
-    struct buf out = BUF_MAX(MIB);
-    struct policy_diags diags;
-    assert_int_equal(policy_add_funnel(S("{\n\t\"acls\": [],\n"), S("*"), S(""), &out, &diags),
-                     POLICY_REFUSED);
-    assert_int_equal(diags.items[0].line, 3);
-    policy_diags_free(&diags);
-    buf_clear(&out);
-    assert_int_equal(policy_add_funnel(S("{}"), S("tag:none"), S(""), &out, &diags),
-                     POLICY_REFUSED);
-    assert_string_equal(diags.items[0].code, "undefined-tag");
-    policy_diags_free(&diags);
-    buf_deinit(&out);
-}
-
 static void places_and_hints(void **state)
 {
     (void)state;
@@ -254,8 +180,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(validate),
         cmocka_unit_test(evaluation),
-        cmocka_unit_test(edits),
-        cmocka_unit_test(edits_refused),
         cmocka_unit_test(places_and_hints),
         cmocka_unit_test(diffs),
     };
