@@ -97,6 +97,7 @@ struct agent {
     unsigned operator_gid;       /* (unsigned)-1: none */
     struct watch ipc;
     struct timer hourly; /* renewal is looked at */
+    struct timer quiet;  /* no visitor has ended for a moment */
     bool stopping;
 };
 

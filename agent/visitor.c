@@ -15,7 +15,7 @@
 enum { PLAIN_MAX = 96 * 1024, OUT_FULL = 128 * 1024, SEEN = 4096 };
 
 static const int64_t seen_for = SECONDS(10), handshake_wait = SECONDS(15), linger = SECONDS(5),
-                     idle_wait = SECONDS(300);
+                     idle_wait = SECONDS(300), quiet_for = SECONDS(1);
 
 struct visitor {
     struct agent *a;
@@ -57,8 +57,15 @@ static void free_visitor(void *arg)
     mem_free(v);
 }
 
+static void on_quiet(void *arg)
+{
+    (void)arg;
+    mem_give_back();
+}
+
 static void end(struct visitor *v)
 {
+    timer_set_in(v->a->lp, &v->a->quiet, quiet_for, on_quiet, v->a);
     timer_cancel(&v->timer);
     deferred_cancel(&v->kick);
     proxy_free(v->proxy);

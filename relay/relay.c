@@ -13,6 +13,8 @@
 
 enum { DRAIN_S = 10, TICKETS = 2, CLOSING_TURNS = 4 };
 
+static const int64_t quiet_for = SECONDS(1);
+
 static void init_tables(struct relay *r)
 {
     r->lp = loop_new();
@@ -105,8 +107,15 @@ void relay_drain(struct relay *r)
     timer_set_in(r->lp, &r->drain_timer, SECONDS(DRAIN_S), on_drained, r);
 }
 
+static void on_quiet(void *arg)
+{
+    (void)arg;
+    mem_give_back();
+}
+
 void relay_visitor_ended(struct relay *r)
 {
+    timer_set_in(r->lp, &r->quiet, quiet_for, on_quiet, r);
     if (r->draining && list_empty(&r->visitors)) {
         /* A moment for what is still queued towards the last of them. */
         timer_set_in(r->lp, &r->drain_timer, MS(200), on_drained, r);
@@ -133,6 +142,7 @@ void relay_close(struct relay *r)
     for (int i = 0; i < CLOSING_TURNS; i++) {
         err_ignore(loop_turn(r->lp, 0)); /* closed streams tell it in the next turns */
     }
+    timer_cancel(&r->quiet);
     fetcher_free(r->fetcher);
     tls_ctx_unref(r->tls);
     routes_deinit(&r->routes);

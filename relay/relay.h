@@ -125,7 +125,7 @@ struct relay {
     struct relay_counters count;
     uint64_t next_connection;
     bool draining;
-    struct timer drain_timer;
+    struct timer drain_timer, quiet; /* quiet: no visitor has ended for a moment */
     struct front_state *front;
     struct channel *channel;
 };

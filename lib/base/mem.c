@@ -1,6 +1,7 @@
 /* Allocation with two failure modes; see the header. The abort path uses write(2) only. */
 #include "lib/base/mem.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,4 +53,9 @@ char *mem_strdup(const char *text)
 void mem_free(void *ptr)
 {
     free(ptr);
+}
+
+void mem_give_back(void)
+{
+    malloc_trim(0);
 }

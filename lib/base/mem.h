@@ -14,6 +14,9 @@ void *mem_try(size_t size) MUST_CHECK;          /* zeroed or NULL */
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len);
 void mem_free(void *ptr); /* takes NULL */
+/* After a burst: what was freed goes back to the system; the allocator would keep it for the next.
+ */
+void mem_give_back(void);
 /* What mem_new does when there is none: for an allocator that stands on mem_try. */
 NORETURN void mem_exhausted(void);
 

@@ -132,7 +132,8 @@ def test_fifty_visitors_and_a_big_file(live):
     after = {n: live.processes[n].rss() for n in before}
     for n in before:
         print(f"{n}: {before[n] / 2**20:.1f} MiB before, {after[n] / 2**20:.1f} MiB after")
-        assert after[n] - before[n] < 16 * 1024 * 1024
+        # 16 MiB is what was asked for. Half of that, so that it is memory given back and not luck with the allocator.
+        assert after[n] - before[n] <= 8 * 1024 * 1024
 
 
 def test_a_frozen_agent_costs_no_visitor(live):
