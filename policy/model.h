@@ -2,10 +2,12 @@
 /*
  * The loaded policy file as data: what load_*.c makes and eval, reach, tests, explain and edit
  * read. Private to policy/. Everything lives in the policy's arena or in its document. Offsets are
- * bytes into the text (hujson_position turns them into line and column).
+ * bytes into the text; policy_pointer and hujson_position say what stands there.
+ *
+ * Names that the file defines are resolved here: an index is always valid. Users, devices and
+ * domains are not: they come and go without the file.
  */
 #include "lib/base/arena.h"
-#include "lib/base/map.h"
 #include "lib/hujson/hujson.h"
 #include "policy/addr.h"
 #include "policy/facts.h"
@@ -16,8 +18,8 @@ enum selector_kind {
     SELECTOR_ALL,
     SELECTOR_USER,   /* name: the login */
     SELECTOR_DOMAIN, /* user:*@domain; name: the domain */
-    SELECTOR_GROUP,  /* index into groups */
-    SELECTOR_TAG,    /* name: "tag:x" */
+    SELECTOR_GROUP,  /* index into groups; name: "group:x" */
+    SELECTOR_TAG,    /* index into tags; name: "tag:x" */
     SELECTOR_MEMBER,
     SELECTOR_TAGGED,
     SELECTOR_ROLE,    /* role; POLICY_ADMIN covers the owner too */
@@ -33,6 +35,7 @@ enum selector_kind {
     SELECTOR_NONROOT,   /* ssh users only */
     SELECTOR_LOCALPART, /* ssh users only; name: the domain */
     SELECTOR_DEVICE,    /* nodeAttrTests only; name: the device's */
+    SELECTOR_UNDEFINED, /* tests and sshTests only: no such tag, group, host: the test fails */
 };
 
 struct selector {
@@ -61,8 +64,23 @@ struct words {
     size_t count;
 };
 
+/* The definitions' names, sorted: one look-up for every kind of them. */
+struct name_ref {
+    struct slice name;
+    uint32_t index, offset;
+};
+
+struct name_index {
+    struct name_ref *at;
+    size_t count;
+};
+
+#define POLICY_NO_NAME UINT32_MAX
+
+uint32_t policy_find_name(const struct name_index *names, struct slice name);
+
 struct policy_group {
-    struct word name; /* "group:x" */
+    struct word name; /* "group:x"; empty: stands for all synced groups that nobody defines here */
     struct words members;
 };
 
@@ -76,15 +94,43 @@ struct policy_host {
     struct ip_prefix prefix;
 };
 
+/* What autogroup:internet stands for (policy.md 2.2). */
+#define POLICY_INTERNET_RANGES 7
+
+extern const struct ip_range policy_internet[POLICY_INTERNET_RANGES];
+
 struct ip_set {
     struct word name;
     struct ip_range *ranges; /* sorted and disjoint, IPv4 first */
     size_t range_count;
 };
 
+/* "node:os IN ['macos', 'linux']" (policy.md 2.6). */
+enum posture_operator {
+    POSTURE_EQUAL,
+    POSTURE_NOT_EQUAL,
+    POSTURE_LESS,
+    POSTURE_LESS_EQUAL,
+    POSTURE_GREATER,
+    POSTURE_GREATER_EQUAL,
+    POSTURE_IN,
+    POSTURE_NOT_IN,
+    POSTURE_SET,
+    POSTURE_NOT_SET,
+};
+
+struct posture_assertion {
+    struct word text; /* as written */
+    struct slice attribute;
+    enum posture_operator op;
+    struct slice *values; /* without their quotes */
+    size_t value_count;
+};
+
 struct posture {
     struct word name;
-    struct words assertions;
+    struct posture_assertion *assertions;
+    size_t assertion_count;
 };
 
 /* What of IP is meant: a protocol with ports. */
@@ -146,7 +192,7 @@ struct ssh_rule {
     struct selectors src, dst;
     struct words users;
     int64_t check_seconds; /* -1: none written; 0: always */
-    struct words accept_env;
+    struct words accept_env, postures;
 };
 
 struct test_dst {
@@ -168,6 +214,7 @@ struct ssh_test {
     uint32_t index, offset;
     struct selector src;
     struct selectors dst;
+    const struct hujson_node *posture_attrs; /* or NULL */
     struct words accept, check, deny;
 };
 
@@ -178,6 +225,9 @@ struct attr_test {
     struct port_range *allow, *deny; /* funnelPorts */
     size_t allow_count, deny_count;
 };
+
+/* OneCGNATRoute */
+enum cgnat_route { CGNAT_ROUTE_DEFAULT, CGNAT_ROUTE_MAC_ALWAYS, CGNAT_ROUTE_MAC_NEVER };
 
 struct approver {
     struct word key; /* CIDR or "svc:x" */
@@ -191,7 +241,6 @@ struct policy {
     struct hujson_doc *doc;
     struct policy_group *groups;
     size_t group_count;
-    struct map *group_by_name; /* lower-cased? no: names are exact; values are 1 + index */
     struct tag_owner *tags;
     size_t tag_count;
     struct policy_host *hosts;
@@ -201,6 +250,7 @@ struct policy {
     struct posture *postures;
     size_t posture_count;
     struct words default_postures;
+    struct name_index group_names, tag_names, host_names, ipset_names, posture_names;
     bool has_acls, has_grants; /* present and not null; both absent: everything is allowed */
     struct rule *rules;        /* acls, then grants */
     size_t rule_count;
@@ -218,7 +268,30 @@ struct policy {
     struct attr_test *attr_tests;
     size_t attr_test_count;
     bool randomize_client_port, disable_ipv4;
+    enum cgnat_route cgnat_route;
 };
 
 /* The section's value by case-insensitive name, or NULL (also when it is null). */
 const struct hujson_node *policy_section(const struct hujson_doc *doc, struct slice name);
+/* Does an entry give attr to this selector, spelled so or more widely? (eval.c) */
+bool policy_entry_covers(const struct policy *p, struct slice selector, struct slice attr);
+
+/*
+ * Complaints. Adds one in its place by position; of each severity the first POLICY_DIAGS_MAX stay.
+ * The answer may be written to until the next complaint; NULL when it was not kept, or when there
+ * is no memory (diags->items is NULL then). policy_hint takes NULL.
+ */
+struct policy_diag *policy_complain(struct policy_diags *diags,
+                                    const struct hujson_doc *doc,
+                                    enum policy_severity severity,
+                                    const char *code,
+                                    size_t offset,
+                                    const char *fmt,
+                                    ...) PRINTF_LIKE(6, 7);
+void policy_hint(struct policy_diag *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* JSON Pointer of what stands at the offset: a value, a member by its name, else what encloses it.
+ * Cut at a whole character where it does not fit. */
+#define POLICY_POINTER_SIZE 160
+
+void policy_pointer(const struct hujson_doc *doc, size_t offset, char out[POLICY_POINTER_SIZE]);

@@ -1,9 +1,8 @@
 #pragma once
 /*
- * The policy file: load and validate, evaluate capabilities, edit (spec/policy.md sections 2,
- * 3, 1.11). A loaded policy is immutable and may be shared between threads. This first cut acts on
- * nodeAttrs with attr "funnel" (and other attr strings) for "*", users and
- * autogroup:member/members; every other section is kept as sent and reported as not evaluated.
+ * The policy file: load and validate (spec/policy.md section 2), evaluate capabilities, edit. A
+ * loaded policy is immutable and may be shared between threads. Every section is validated; what
+ * this server does not act on is kept.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,10 +26,12 @@ struct policy_diag {
     char hint[120]; /* nearest name or the fix; "" when none */
 };
 
+#define POLICY_DIAGS_MAX 50 /* of each severity: more do not help a person */
+
 struct policy_diags {
-    struct policy_diag *items; /* ordered by position */
+    struct policy_diag *items; /* ordered by position, errors and warnings mixed */
     size_t count;
-    bool truncated; /* more than 50 */
+    bool truncated; /* there were more than POLICY_DIAGS_MAX of one severity */
 };
 
 void policy_diags_free(struct policy_diags *d);

@@ -4,13 +4,6 @@
 
 /* text.c: the syntax, whatever the document means */
 int ctl_standardize(struct ctl *c);
-int ctl_minimize(struct ctl *c);
 
 /* judge.c: what the policy means */
 int ctl_check(struct ctl *c);
-
-/* edit.c: edits that keep the file a person wrote */
-int ctl_edit_add_funnel(struct ctl *c);
-int ctl_edit_remove_funnel(struct ctl *c);
-int ctl_edit_add_to_group(struct ctl *c);
-int ctl_edit_tag_owners(struct ctl *c);

@@ -93,5 +93,4 @@ int ctl_read_policy(struct ctl *c, const char *path, struct buf *out) MUST_CHECK
  * complaining. */
 int ctl_put(const struct ctl *c, struct slice text) MUST_CHECK;
 int ctl_replace(const struct ctl *c, const char *path, struct slice text) MUST_CHECK;
-const char *ctl_name(const char *path);               /* how to call it: "-" is <stdin> */
 const char *ctl_paint(bool on, const char *sequence); /* "" where there are no colours */

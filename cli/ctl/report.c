@@ -5,7 +5,6 @@
 #include "cli/ctl/report.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -136,53 +135,23 @@ static void put_excerpt(FILE *to, bool utf8, struct slice text, const struct pla
 
 /* ---- for people ---- */
 
-/* path:line:column, or nothing for what has no place in the file. */
-static void put_where(FILE *to, const struct ctl_source *src, const struct policy_diag *d)
-{
-    if (d->line) {
-        fprintf(to, "%s:%d:%d: ", ctl_name(src->path), d->line, d->column);
-    } else {
-        fputs("funnelctl: ", to);
-    }
-}
-
 static void
 put_diag(const struct ctl *c, FILE *to, const struct ctl_source *src, const struct policy_diag *d)
 {
     bool colour = to == stdout ? c->colour_out : c->colour_err, error = d->severity == POLICY_ERROR;
     struct place at = {d->line, d->column, ctl_paint(colour, error ? "\033[31m" : "\033[33m"),
                        ctl_paint(colour, "\033[0m")};
-    fputs(ctl_paint(colour, "\033[1m"), to);
-    put_where(to, src, d);
-    fprintf(to, "%s%s%s:%s ", at.plain, at.colour, error ? "error" : "warning", at.plain);
+    fprintf(to, "%s%s:%d:%d:%s %s%s:%s ", ctl_paint(colour, "\033[1m"), src->path, d->line,
+            d->column, at.plain, at.colour, error ? "error" : "warning", at.plain);
     put_clean(to, c->utf8, d->message);
     fprintf(to, " %s[%s%s", ctl_paint(colour, "\033[2m"), d->code, d->pointer[0] ? " " : "");
     put_clean(to, c->utf8, d->pointer);
     fprintf(to, "]%s\n", at.plain);
-    if (d->line) {
-        put_excerpt(to, c->utf8, src->text, &at);
-    }
+    put_excerpt(to, c->utf8, src->text, &at);
     if (d->hint[0]) {
         fputs("       = ", to);
         put_clean(to, c->utf8, d->hint);
         fputc('\n', to);
-    }
-}
-
-/* The one line that scripts look for. */
-static void
-put_syntax(const struct ctl *c, const struct ctl_source *src, const struct policy_diag *d)
-{
-    fprintf(stderr, "line %d, column %d: ", d->line, d->column);
-    put_clean(stderr, c->utf8, d->message);
-    fputc('\n', stderr);
-    if (isatty(STDERR_FILENO)) {
-        struct place at = {d->line, d->column, ctl_paint(c->colour_err, "\033[31m"),
-                           ctl_paint(c->colour_err, "\033[0m")};
-        put_excerpt(stderr, c->utf8, src->text, &at);
-        if (d->hint[0]) {
-            fprintf(stderr, "       = %s\n", d->hint);
-        }
     }
 }
 
@@ -217,8 +186,8 @@ void ctl_report_text(const struct ctl *c,
                                                            : "\033[32m");
     const char *sign = c->utf8 ? (errors ? "✗" : "✓") : (errors ? "fail" : "ok");
     fprintf(stderr, "%s%s%s %s: %zu error%s, %zu warning%s%s\n", mark, sign,
-            ctl_paint(c->colour_err, "\033[0m"), ctl_name(src->path), errors,
-            errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s",
+            ctl_paint(c->colour_err, "\033[0m"), src->path, errors, errors == 1 ? "" : "s",
+            warnings, warnings == 1 ? "" : "s",
             diags->truncated ? " (only the first are shown)" : "");
 }
 
@@ -226,11 +195,7 @@ void ctl_report_stderr(const struct ctl *c,
                        const struct ctl_source *src,
                        const struct policy_diags *diags)
 {
-    if (diags->count && strcmp(diags->items[0].code, "syntax") == 0) {
-        put_syntax(c, src, &diags->items[0]);
-    } else {
-        put_diags(c, stderr, src, diags);
-    }
+    put_diags(c, stderr, src, diags);
 }
 
 /* ---- for machines ---- */
@@ -275,19 +240,25 @@ int ctl_refuse_syntax(const struct ctl *c,
                       const struct ctl_source *src,
                       const struct hujson_diag *d)
 {
-    struct policy_diag one = {.severity = POLICY_ERROR,
-                              .code = "syntax",
-                              .offset = d->offset,
-                              .line = d->line,
-                              .column = d->column};
-    struct policy_diags diags = {&one, 1, false};
-    snprintf(one.message, sizeof one.message, "%s", d->text);
-    snprintf(one.hint, sizeof one.hint, "%s", d->hint ? d->hint : "");
-    if (!c->args.json) {
-        ctl_report_stderr(c, src, &diags);
-        return CTL_REFUSED;
+    if (c->args.json) {
+        struct policy_diag one = {.severity = POLICY_ERROR,
+                                  .code = "syntax",
+                                  .offset = d->offset,
+                                  .line = d->line,
+                                  .column = d->column};
+        struct policy_diags diags = {&one, 1, false};
+        snprintf(one.message, sizeof one.message, "%s", d->text);
+        AUTO(js_freep) struct js *j = ctl_report_json(&diags);
+        int rc = ctl_put_json(c, j);
+        return rc ? rc : CTL_REFUSED;
     }
-    AUTO(js_freep) struct js *j = ctl_report_json(&diags);
-    int rc = ctl_put_json(c, j);
-    return rc ? rc : CTL_REFUSED;
+    fprintf(stderr, "line %d, column %d: ", d->line, d->column);
+    put_clean(stderr, c->utf8, d->text);
+    fputc('\n', stderr);
+    if (isatty(STDERR_FILENO)) {
+        struct place at = {d->line, d->column, ctl_paint(c->colour_err, "\033[31m"),
+                           ctl_paint(c->colour_err, "\033[0m")};
+        put_excerpt(stderr, c->utf8, src->text, &at);
+    }
+    return CTL_REFUSED;
 }

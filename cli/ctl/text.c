@@ -53,12 +53,6 @@ static int put_text(const struct ctl *c, const char *path, struct slice text)
     return ctl_put_json(c, j);
 }
 
-static int too_big(const struct ctl *c)
-{
-    return ctl_complain(c, CTL_REFUSED, "the result is too large", "it has more than 32 MiB",
-                        "split the document");
-}
-
 int ctl_standardize(struct ctl *c)
 {
     struct document d = {.doc = NULL};
@@ -68,20 +62,6 @@ int ctl_standardize(struct ctl *c)
         hujson_standardize(d.doc, &out);
         rc = put_text(c, c->args.words[0], buf_slice(&out));
     }
-    buf_deinit(&out);
-    document_deinit(&d);
-    return rc;
-}
-
-int ctl_minimize(struct ctl *c)
-{
-    struct document d = {.doc = NULL};
-    struct buf out = BUF_MAX(TEXT_MAX);
-    int rc = document_read(c, c->args.words[0], &d);
-    if (!rc && hujson_minimize(d.doc, &out)) {
-        rc = too_big(c);
-    }
-    rc = rc ? rc : put_text(c, c->args.words[0], buf_slice(&out));
     buf_deinit(&out);
     document_deinit(&d);
     return rc;
