@@ -6,6 +6,8 @@
  */
 #include "acme/classify.h"
 
+#include "lib/base/text.h"
+
 #include <stdio.h>
 
 enum {
@@ -100,7 +102,7 @@ struct wall acme_limited_until(struct slice err_text, struct wall now)
     ptrdiff_t at = find(err_text, words);
     struct slice date = at < 0 ? S("") : slice_sub(err_text, (size_t)at + words.n, 19);
     if (date.n == 19 && (date.p[10] == ' ' || date.p[10] == 'T')) {
-        snprintf(text, sizeof text, "%.10sT%.8sZ", date.p, date.p + 11);
+        text_cut(text, sizeof text, "%.10sT%.8sZ", date.p, date.p + 11);
         if (wall_parse(slice_str(text), &until) && until.s > now.s &&
             until.s <= now.s + LIMITED_MAX_S) {
             return until;

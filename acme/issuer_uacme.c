@@ -259,8 +259,8 @@ static void on_hook(void *arg, uint32_t events)
         c->lp = i->lp;
         c->issuer = i;
         list_push_back(&i->calls, &c->link);
-        c->stream = stream_new(i->lp, fd, NULL, S(""), &call_ops,
-                               &(struct stream_opts){.in_max = LINE_MAX}, c);
+        c->stream =
+            stream_new(i->lp, fd, NULL, &call_ops, &(struct stream_opts){.in_max = LINE_MAX}, c);
     }
 }
 
@@ -417,14 +417,13 @@ static void order_late(void *arg)
 static struct stream *dial(struct acme_issuer *i, const struct stream_ops *ops, void *arg)
 {
     struct addr a;
-    char path[160];
-    snprintf(path, sizeof path, "unix:%s", i->runner_socket);
+    char path[512];
+    text_fit(path, sizeof path, "unix:%s", i->runner_socket);
     int fd = addr_parse(slice_str(path), &a) ? sock_connect(&a) : -EINVAL;
     if (fd < 0) {
         return NULL;
     }
-    return stream_new(i->lp, fd, NULL, S(""), ops, &(struct stream_opts){.in_max = ANSWER_MAX},
-                      arg);
+    return stream_new(i->lp, fd, NULL, ops, &(struct stream_opts){.in_max = ANSWER_MAX}, arg);
 }
 
 int acme_issue(struct acme_issuer *i, const struct acme_order_opts *opts)
@@ -434,7 +433,7 @@ int acme_issue(struct acme_issuer *i, const struct acme_order_opts *opts)
     }
     struct order *o = mem_new(sizeof *o);
     *o = (struct order){.issuer = i, .csr = *opts->csr, .done = opts->done, .arg = opts->arg};
-    snprintf(o->id, sizeof o->id, "%s", opts->order_id);
+    text_fit(o->id, sizeof o->id, "%s", opts->order_id);
     secret_id(o->token, TOKEN_CHARS);
     buf_init(&o->request, 64 * KIB);
     AUTO(js_freep) struct js *j = js_object();

@@ -24,7 +24,7 @@ struct verdict {
 
 static bool no(const struct verdict *v, const char *why)
 {
-    snprintf(v->why, v->size, "%s", why);
+    text_cut(v->why, v->size, "%s", why);
     return false;
 }
 
@@ -235,8 +235,9 @@ int acme_judge(struct slice csr_pem,
                char *out_why,
                size_t why_size)
 {
-    struct verdict v = {out_why, why_size};
+    struct verdict v = {.size = why_size};
     struct acme_csr csr;
+    v.why = out_why;
     memset(&csr, 0, sizeof csr);
     if (csr_pem.n > ACME_CSR_MAX) {
         no(&v, "the CSR is longer than 4 KiB");

@@ -12,6 +12,7 @@
 #include "acme/runner.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 #include "lib/io/service.h"
 
 enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78 };
@@ -37,9 +38,9 @@ static bool own_mounts(void)
     if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) {
         return false;
     }
-    snprintf(map, sizeof map, "%u %u 1", uid, uid);
+    text_fit(map, sizeof map, "%u %u 1", uid, uid);
     bool ok = write_text("/proc/self/uid_map", map) && write_text("/proc/self/setgroups", "deny");
-    snprintf(map, sizeof map, "%u %u 1", gid, gid);
+    text_fit(map, sizeof map, "%u %u 1", gid, gid);
     return ok && write_text("/proc/self/gid_map", map);
 }
 
@@ -88,7 +89,7 @@ static int run(const struct runner_config *cfg)
     return rc < 0 ? EXIT_UNAVAILABLE : 0;
 }
 
-int main(int argc, char **argv)
+static int begin(int argc, char **argv)
 {
     log_setup("funnel-acme", LOG_INFO, false);
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
@@ -101,6 +102,7 @@ int main(int argc, char **argv)
     if (strcmp(name ? name + 1 : argv[0], HOOK_NAME) == 0) {
         return hook_main(argc, argv);
     }
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before there is a second thread */
     while ((c = getopt_long(argc, argv, "c:n", options, NULL)) != -1) {
         config = c == 'c' ? optarg : config;
         check = check || c == 'n';
@@ -111,7 +113,7 @@ int main(int argc, char **argv)
     }
     if (conf_load(config, runner_options, runner_option_count, &cfg, &d)) {
         char where[700];
-        snprintf(where, sizeof where, "%s:%d:%d: %s", config, d.line, d.column, d.text);
+        text_cut(where, sizeof where, "%s:%d:%d: %s", config, d.line, d.column, d.text);
         return log_complain(EXIT_CONFIG, "the configuration is not usable", where,
                             "mend that line and start again");
     }
@@ -122,8 +124,13 @@ int main(int argc, char **argv)
         buf_deinit(&out);
         return 0;
     }
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     log_setup("funnel-acme", (enum log_level)cfg.log_level, cfg.log_json);
     err_set_sink(log_err_sink);
     return run(&cfg);
+}
+
+int main(int argc, char **argv)
+{
+    return log_end(begin(argc, argv));
 }

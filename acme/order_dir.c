@@ -11,6 +11,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/file.h"
+#include "lib/base/text.h"
 
 enum {
     ENTRIES_MAX = 10000, /* of one directory: bounds the clean-up, far above what uacme makes */
@@ -54,7 +55,7 @@ bool order_owner_reaches(const struct order_owner *owner,
 int order_dir_put_csr(const char *dir, const struct order_owner *owner, struct slice csr)
 {
     char path[ORDER_DIR_PATH + NAME_ROOM];
-    snprintf(path, sizeof path, "%s/req.csr", dir);
+    text_fit(path, sizeof path, "%s/req.csr", dir);
     int rc = file_replace(path, 0600, csr);
     return rc < 0 ? err_trace(rc) : give(path, owner);
 }
@@ -82,7 +83,7 @@ static int read_plain(int fd, struct buf *out)
 int order_dir_get_chain(const char *dir, struct buf *out)
 {
     char path[ORDER_DIR_PATH + NAME_ROOM];
-    snprintf(path, sizeof path, "%s/req-cert.pem", dir);
+    text_fit(path, sizeof path, "%s/req-cert.pem", dir);
     /* NONBLOCK: a FIFO in its place must not hold us. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) {

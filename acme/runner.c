@@ -101,7 +101,8 @@ static void clean(struct slice raw, struct buf *out)
 {
     for (size_t i = 0; i < raw.n; i++) {
         char c = raw.p[i];
-        buf_addc(out, c == '\n' || (c >= ' ' && c <= '~') ? c : c == '\t' ? ' ' : '?');
+        bool kept = c == '\n' || (c >= ' ' && c <= '~');
+        buf_add(out, kept ? slice_of(&c, 1) : c == '\t' ? S(" ") : S("?"));
     }
 }
 
@@ -251,7 +252,7 @@ static int run_uacme(struct request *q, struct slice token)
     const struct runner_config *c = r->cfg;
     char csr[ORDER_DIR_PATH + 16];
     struct buf sock = BUF_MAX(512), tok = BUF_MAX(TOKEN_MAX + 16);
-    snprintf(csr, sizeof csr, "%s/req.csr", q->dir);
+    text_fit(csr, sizeof csr, "%s/req.csr", q->dir);
     buf_addf(&sock, "ORDER_SOCK=%s", c->hook_socket);
     buf_addf(&tok, "ORDER_TOKEN=" SLICE_FMT, SLICE_ARG(token));
     const char *env[] = {buf_cstr(&sock), buf_cstr(&tok), NULL};
@@ -367,8 +368,8 @@ static void on_accept(void *arg, uint32_t events)
         q->r = r;
         list_push_back(&r->requests, &q->link);
         r->request_count++;
-        q->stream = stream_new(r->lp, fd, NULL, S(""), &ops,
-                               &(struct stream_opts){.in_max = REQUEST_MAX}, q);
+        q->stream =
+            stream_new(r->lp, fd, NULL, &ops, &(struct stream_opts){.in_max = REQUEST_MAX}, q);
     }
 }
 
@@ -380,9 +381,9 @@ static int prepare_files(struct runner *r, const char *self_path)
     if (strlen(dir) > ORDER_DIR_PATH - 100) { /* room for an order's id */
         return err_origin(-ENAMETOOLONG);
     }
-    snprintf(r->account_dir, sizeof r->account_dir, "%s/account", dir);
-    snprintf(r->orders, sizeof r->orders, "%s/orders", dir);
-    snprintf(r->hook, sizeof r->hook, "%s/" HOOK_NAME, dir);
+    text_fit(r->account_dir, sizeof r->account_dir, "%s/account", dir);
+    text_fit(r->orders, sizeof r->orders, "%s/orders", dir);
+    text_fit(r->hook, sizeof r->hook, "%s/" HOOK_NAME, dir);
     int rc = file_mkdirs(dir, 0711);
     if (rc >= 0 && chmod(dir, 0711) < 0) { /* the child passes through, sees nothing */
         rc = -errno;
@@ -410,7 +411,7 @@ child_can_work(const struct runner *r, const char *self_path, char *out_why, siz
         ok = order_owner_reaches(&r->owner, self_path, closed);
     }
     if (!ok) {
-        snprintf(out_why, why_size, "user %u (\"childUid\") cannot reach %s: %s is closed to it",
+        text_cut(out_why, why_size, "user %u (\"childUid\") cannot reach %s: %s is closed to it",
                  (unsigned)r->owner.uid, what, closed);
     }
     return ok;
@@ -441,10 +442,8 @@ int runner_start(struct loop *lp,
     int fd = rc < 0 ? rc : told ? -EACCES : open_listener(cfg->socket);
     rc = fd < 0 ? fd : watch_add(lp, &r->listener, fd, on_accept, r);
     if (rc < 0) {
-        const char *text = strerrordesc_np(-rc);
         if (!told) {
-            snprintf(out_why, why_size, "%s or %s: %s", cfg->state_dir, cfg->socket,
-                     text ? text : "error");
+            text_cut(out_why, why_size, "%s or %s: %s", cfg->state_dir, cfg->socket, err_words(rc));
         }
         if (fd >= 0) {
             close(fd);

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 
 enum { URL_SIZE = 512, LINE_MAX = 1024 * 1024 };
 
@@ -42,14 +43,13 @@ static void on_answer(void *arg, const struct fetch_result *r)
     mem_free(c);
 }
 
-static struct control_call *call(struct agent *a,
-                                 const char *method,
-                                 const char *base,
-                                 const char *path,
-                                 struct slice bearer,
-                                 struct js *take_body,
-                                 control_done_fn fn,
-                                 void *arg)
+struct ask {
+    const char *method, *base, *path;
+    struct slice bearer;
+};
+
+static struct control_call *
+call(struct agent *a, const struct ask *q, struct js *take_body, control_done_fn fn, void *arg)
 {
     char url[URL_SIZE];
     struct buf body = BUF_MAX(LINE_MAX);
@@ -57,9 +57,9 @@ static struct control_call *call(struct agent *a,
     *c = (struct control_call){.a = a, .fn = fn, .arg = arg};
     js_write(take_body, JS_COMPACT, &body);
     js_free(take_body);
-    snprintf(url, sizeof url, "%.300s%s", base, path);
+    text_fit(url, sizeof url, "%s%s", q->base, q->path);
     struct fetch_opts o = {
-        .method = method, .url = url, .bearer = bearer, .body = buf_slice(&body)};
+        .method = q->method, .url = url, .bearer = q->bearer, .body = buf_slice(&body)};
     c->fetch = fetch_start(a->fetcher, &o, on_answer, c);
     secret_wipe_buf(&body);
     return c;
@@ -68,7 +68,8 @@ static struct control_call *call(struct agent *a,
 struct control_call *
 control_post(struct agent *a, const char *path, struct js *take_body, control_done_fn fn, void *arg)
 {
-    return call(a, "POST", a->state.control, path, buf_slice(&a->state.token), take_body, fn, arg);
+    struct ask q = {"POST", a->state.control, path, buf_slice(&a->state.token)};
+    return call(a, &q, take_body, fn, arg);
 }
 
 void control_call_cancel(struct control_call *c)
@@ -95,7 +96,7 @@ struct control_call *control_register(struct agent *a,
     js_set_cstr(j, "version", AGENT_VERSION);
     js_set_str(j, "transportKey", buf_slice(&spki));
     buf_deinit(&spki);
-    return call(a, "POST", url, "/node/v1/register", S(""), j, fn, arg);
+    return call(a, &(struct ask){"POST", url, "/node/v1/register", S("")}, j, fn, arg);
 }
 
 /* ---- the wanted set ---- */
@@ -130,8 +131,8 @@ void control_put_funnels(struct agent *a)
         return;
     }
     c->put_wanted = false;
-    c->put = call(a, "PUT", a->state.control, "/node/v1/funnels", buf_slice(&a->state.token),
-                  serve_wanted(a), on_put, c);
+    struct ask q = {"PUT", a->state.control, "/node/v1/funnels", buf_slice(&a->state.token)};
+    c->put = call(a, &q, serve_wanted(a), on_put, c);
 }
 
 /* ---- the stream ---- */
@@ -201,7 +202,7 @@ static void read_certificate(struct agent *a, const struct js *j)
 static void replace(struct js **at, const struct js *value)
 {
     js_free(*at);
-    *at = js_ref((struct js *)(uintptr_t)value);
+    *at = js_ref(unconst(value));
 }
 
 static void take_line(struct agent *a, const struct js *j)
@@ -273,7 +274,7 @@ static void on_done(void *arg, const struct fetch_result *r)
 static void open_stream(struct control *c)
 {
     char url[URL_SIZE];
-    snprintf(url, sizeof url, "%.300s/node/v1/stream", c->a->state.control);
+    text_fit(url, sizeof url, "%s/node/v1/stream", c->a->state.control);
     struct fetch_opts o = {.url = url, .bearer = buf_slice(&c->a->state.token), .max = LINE_MAX};
     c->stream = fetch_stream(c->a->fetcher, &o, on_open, on_line, on_done, c);
 }

@@ -122,28 +122,44 @@ bool http_head_is_hop(const struct http_head *h, struct slice name)
            connection_says(h, name);
 }
 
+struct framing {
+    bool request, chunked, sized;
+};
+
+/* One field's say in it; 0 or the status to answer with. */
+static int note_framing(struct http_head *h, const struct head_field *f, struct framing *fr)
+{
+    if (slice_eq_nocase(f->name, S("content-length"))) {
+        if (fr->sized || !slice_u64(f->value, INT64_MAX, &h->length)) {
+            return 400;
+        }
+        fr->sized = true;
+    } else if (slice_eq_nocase(f->name, S("transfer-encoding"))) {
+        if (fr->chunked || !slice_eq_nocase(f->value, S("chunked"))) {
+            return fr->request ? 501 : 400;
+        }
+        fr->chunked = true;
+    }
+    return 0;
+}
+
 /* RFC 9112 section 6.3: framing from the fields; 0 or the status to answer with. */
 static int read_framing(struct http_head *h, bool request)
 {
-    bool chunked = false, sized = false;
+    struct framing fr = {.request = request};
     for (size_t i = 0; i < h->field_count; i++) {
-        const struct head_field *f = &h->fields[i];
-        if (slice_eq_nocase(f->name, S("content-length"))) {
-            if (sized || !slice_u64(f->value, INT64_MAX, &h->length)) {
-                return 400;
-            }
-            sized = true;
-        } else if (slice_eq_nocase(f->name, S("transfer-encoding"))) {
-            if (chunked || !slice_eq_nocase(f->value, S("chunked"))) {
-                return request ? 501 : 400;
-            }
-            chunked = true;
+        int status = note_framing(h, &h->fields[i], &fr);
+        if (status) {
+            return status;
         }
     }
-    if ((chunked && sized) || (chunked && h->minor == 0)) {
+    if (fr.chunked && (fr.sized || h->minor == 0)) {
         return 400;
     }
-    h->body = chunked ? BODY_CHUNKED : sized ? BODY_LENGTH : request ? BODY_NONE : BODY_UNTIL_CLOSE;
+    h->body = fr.chunked ? BODY_CHUNKED
+              : fr.sized ? BODY_LENGTH
+              : request  ? BODY_NONE
+                         : BODY_UNTIL_CLOSE;
     if (h->body == BODY_LENGTH && h->length == 0) {
         h->body = BODY_NONE;
     }

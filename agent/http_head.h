@@ -7,7 +7,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/slice.h"
 
-#define HEAD_MAX   (64 * 1024)
+#define HEAD_MAX   (64 * KIB)
 #define FIELDS_MAX 128
 
 enum body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_UNTIL_CLOSE };

@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 
 enum { LINE_MAX = 64 * 1024, GROUPS_MAX = 64 };
 
@@ -36,7 +37,7 @@ struct client {
 
 static void send_json(struct client *c, const struct js *j)
 {
-    struct buf line = BUF_MAX(4 * LINE_MAX);
+    struct buf line = BUF_MAX(4 * (size_t)LINE_MAX);
     js_write(j, JS_COMPACT, &line);
     buf_addc(&line, '\n');
     if (c->stream && stream_write(c->stream, buf_slice(&line))) {
@@ -171,9 +172,9 @@ static struct js *funnel_list(const struct agent *a)
         char url[400], suffix[16] = "";
         const char *state = "waiting";
         if (port != 443) {
-            snprintf(suffix, sizeof suffix, ":%d", (int)port);
+            text_fit(suffix, sizeof suffix, ":%d", (int)port);
         }
-        snprintf(url, sizeof url, "https://%.253s%s/", a->state.name, suffix);
+        text_fit(url, sizeof url, "https://%.253s%s/", a->state.name, suffix);
         for (size_t k = 0; k < js_len(a->view.funnels); k++) {
             const struct js *told = js_at(a->view.funnels, k);
             if (js_get_int(told, "port", 0) == port) {
@@ -231,8 +232,8 @@ static void on_registered(void *arg, int err, long status, const char *why, cons
     if (err || status != 200) {
         struct slice message = js_get_str(j, "message"), fix = js_get_str(j, "fix");
         char fix_text[300];
-        snprintf(words, sizeof words, "%s" SLICE_FMT, err ? why : "", SLICE_ARG(message));
-        snprintf(fix_text, sizeof fix_text, SLICE_FMT, (int)(fix.n < 250 ? fix.n : 250),
+        text_cut(words, sizeof words, "%s" SLICE_FMT, err ? why : "", SLICE_ARG(message));
+        text_cut(fix_text, sizeof fix_text, SLICE_FMT, (int)(fix.n < 250 ? fix.n : 250),
                  fix.p ? fix.p : "");
         client_fail(c, "FNL-104", err ? 69 : 77, "control did not take this node", words,
                     fix.n ? fix_text : "check the URL, the CA file and the network");
@@ -307,7 +308,7 @@ static bool port_free(struct client *c)
     if (!e->used || (e->background && c->wanted.background)) {
         return true;
     }
-    snprintf(why, sizeof why, "port %d is served %s: %.150s", c->wanted.port,
+    text_cut(why, sizeof why, "port %d is served %s: %.150s", c->wanted.port,
              e->background ? "in the background" : "by another command", e->target);
     client_fail(c, "FNL-108", 1, "this port is in use", why,
                 "funnel status; end that one with off, or choose another port with --https=");
@@ -513,8 +514,8 @@ static void on_accept(void *arg, uint32_t events)
             continue;
         }
         list_push_back(&a->clients, &c->link);
-        c->stream = stream_new(a->lp, fd, NULL, S(""), &client_ops,
-                               &(struct stream_opts){.in_max = LINE_MAX}, c);
+        c->stream =
+            stream_new(a->lp, fd, NULL, &client_ops, &(struct stream_opts){.in_max = LINE_MAX}, c);
     }
 }
 
@@ -545,9 +546,7 @@ int ipc_start(struct agent *a, char *out_why, size_t why_size)
         sock_listen_unix(a->cfg.socket, 0666); /* reading is for all; changing by credentials */
     int rc = fd < 0 ? fd : watch_add(a->lp, &a->ipc, fd, on_accept, a);
     if (rc < 0) {
-        const char *text = strerrordesc_np(-rc);
-        snprintf(out_why, why_size, "cannot listen on %s: %s", a->cfg.socket,
-                 text ? text : "error");
+        text_cut(out_why, why_size, "cannot listen on %s: %s", a->cfg.socket, err_words(rc));
         return err_trace(rc);
     }
     return 0;

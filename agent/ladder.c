@@ -12,6 +12,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 
 enum step {
     STEP_PERMIT,
@@ -71,7 +72,7 @@ static void passed(struct ladder *l, const char *step, const char *text)
 static void waiting(struct ladder *l, const char *step, const char *state, const char *text)
 {
     char line[600];
-    snprintf(line, sizeof line, "%s %s %s", step, state, text);
+    text_cut(line, sizeof line, "%s %s %s", step, state, text);
     if (strcmp(line, l->waiting) != 0) {
         memcpy(l->waiting, line, sizeof line);
         client_progress(l->c, step, state, text);
@@ -88,12 +89,12 @@ static void on_query(void *arg, int err, long status, const char *why, const str
     char words[700];
     if (err || status != 200) {
         struct slice message = js_get_str(j, "message");
-        snprintf(words, sizeof words, "%s" SLICE_FMT, err ? why : "", SLICE_ARG(message));
+        text_cut(words, sizeof words, "%s" SLICE_FMT, err ? why : "", SLICE_ARG(message));
         client_fail(l->c, "FNL-110", 69, "control could not be asked", words,
                     "check the network and: funnel status");
         return;
     }
-    snprintf(words, sizeof words, SLICE_FMT, (int)(text.n < 600 ? text.n : 600),
+    text_cut(words, sizeof words, SLICE_FMT, (int)(text.n < 600 ? text.n : 600),
              text.p ? text.p : "");
     if (js_get_bool(j, "Complete", false)) {
         soon(l);
@@ -140,7 +141,7 @@ static bool look_at_request(struct ladder *l)
             continue;
         }
         if (slice_eq(state, S("denied"))) {
-            snprintf(why, sizeof why, "denied by %.*s%s%.*s", (int)by.n, by.p, reason.n ? ": " : "",
+            text_cut(why, sizeof why, "denied by %.*s%s%.*s", (int)by.n, by.p, reason.n ? ": " : "",
                      (int)reason.n, reason.p);
             client_fail(l->c, "FNL-202", 77, "the request was denied", why,
                         "talk to them; the same can be asked again in 10 minutes");
@@ -153,7 +154,7 @@ static bool look_at_request(struct ladder *l)
         }
         if (slice_eq(state, S("granted")) && !l->told_approval) {
             l->told_approval = true;
-            snprintf(why, sizeof why, "approved by %.*s", (int)by.n, by.p);
+            text_cut(why, sizeof why, "approved by %.*s", (int)by.n, by.p);
             client_progress(l->c, "approved", "ok", why);
         }
     }
@@ -232,7 +233,7 @@ static void lookup_done(void *arg)
     if (l) {
         l->lookup = NULL;
         if (x->found) {
-            snprintf(text, sizeof text, "DNS  %s -> %s", x->name, x->address);
+            text_cut(text, sizeof text, "DNS  %s -> %s", x->name, x->address);
             passed(l, "dns", text);
             soon(l);
         } else {
@@ -278,11 +279,11 @@ static void backend_result(struct ladder *l)
     struct serve_entry *e = serve_find(l->a, l->port);
     char text[300];
     if (l->probe_ok) {
-        snprintf(text, sizeof text, "backend %s answers", e ? e->host : "");
+        text_cut(text, sizeof text, "backend %s answers", e ? e->host : "");
         passed(l, "backend", text);
     } else {
         /* Not fatal: the service may be started later; visitors see a page that says so. */
-        snprintf(text, sizeof text, "backend %s does not answer yet: start it", e ? e->host : "");
+        text_cut(text, sizeof text, "backend %s does not answer yet: start it", e ? e->host : "");
         client_progress(l->c, "backend", "warn", text);
         l->step++;
     }
@@ -293,7 +294,7 @@ static void outside_result(struct ladder *l)
     char text[300];
     if (l->probe_ok) {
         const struct relay_info *r = &l->a->view.relays[l->probe_relay % l->a->view.relay_count];
-        snprintf(text, sizeof text, "reachable from the internet (%s, %d ms)", r->name,
+        text_cut(text, sizeof text, "reachable from the internet (%s, %d ms)", r->name,
                  (int)((mono_now().ns - l->probe_start.ns) / MS(1)));
         passed(l, "reachable", text);
     } else {
@@ -335,7 +336,7 @@ static void connect_probe(struct ladder *l, const struct addr *to, struct tls *t
         later(l);
         return;
     }
-    l->probe = stream_new(l->a->lp, fd, tls, S(""), &probe_ops,
+    l->probe = stream_new(l->a->lp, fd, tls, &probe_ops,
                           &(struct stream_opts){.open_timeout_ns = probe_wait}, l);
 }
 
@@ -375,13 +376,13 @@ static bool certificate(struct ladder *l)
     char text[700];
     cert_check(l->a);
     if (cert_ready(l->a)) {
-        snprintf(text, sizeof text, "certificate (%s, until %.10s)",
+        text_cut(text, sizeof text, "certificate (%s, until %.10s)",
                  v->cert_issuer[0] ? v->cert_issuer : "stored", v->cert_not_after);
         passed(l, "certificate", text);
         return true;
     }
     if (strcmp(v->cert_state, "failed") == 0) {
-        snprintf(text, sizeof text, "certificate: %s (it is tried again)", v->cert_error);
+        text_cut(text, sizeof text, "certificate: %s (it is tried again)", v->cert_error);
         waiting(l, "certificate", "fail", text);
     } else {
         waiting(l, "certificate", "wait", "certificate is being issued");
@@ -407,7 +408,7 @@ static bool relay(struct ladder *l)
         waiting(l, "relay", "wait", "relay is not ready yet");
         return false;
     }
-    snprintf(text, sizeof text, "relay connected (%d of %d)", (int)uplink_count_up(l->a),
+    text_cut(text, sizeof text, "relay connected (%d of %d)", (int)uplink_count_up(l->a),
              (int)l->a->view.relay_count);
     passed(l, "relay", text);
     return true;
@@ -418,9 +419,9 @@ static void done(struct ladder *l)
     struct js *j = js_object();
     char url[400], port[16] = "";
     if (l->port != 443) {
-        snprintf(port, sizeof port, ":%d", l->port);
+        text_fit(port, sizeof port, ":%d", l->port);
     }
-    snprintf(url, sizeof url, "https://%.253s%s/", l->a->state.name, port);
+    text_fit(url, sizeof url, "https://%.253s%s/", l->a->state.name, port);
     js_set_cstr(j, "url", url);
     js_set_int(j, "port", l->port);
     js_set_cstr(j, "target", client_target(l->c));

@@ -8,6 +8,7 @@
 #include "lib/base/err.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 #include "lib/io/service.h"
 
 enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78, LOOKUP_THREADS = 2 };
@@ -76,7 +77,7 @@ static int run(struct agent *a)
     return rc < 0 ? EXIT_UNAVAILABLE : 0;
 }
 
-int main(int argc, char **argv)
+static int begin(int argc, char **argv)
 {
     log_setup("funneld", LOG_INFO, false);
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
@@ -86,6 +87,7 @@ int main(int argc, char **argv)
     const char *config = NULL;
     bool check = false;
     int c;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before there is a second thread */
     while ((c = getopt_long(argc, argv, "c:n", options, NULL)) != -1) {
         config = c == 'c' ? optarg : config;
         check = check || c == 'n';
@@ -94,7 +96,7 @@ int main(int argc, char **argv)
                     : conf_parse(S("{}"), agent_options, agent_option_count, &agent.cfg, &d);
     if (rc) {
         char where[700];
-        snprintf(where, sizeof where, "%s:%d:%d: %s", config ? config : "defaults", d.line,
+        text_cut(where, sizeof where, "%s:%d:%d: %s", config ? config : "defaults", d.line,
                  d.column, d.text);
         return log_complain(EXIT_CONFIG, "the configuration is not usable", where,
                             "mend that line and start again");
@@ -106,9 +108,14 @@ int main(int argc, char **argv)
         buf_deinit(&out);
         return 0;
     }
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* the leaf's private key is in this memory */
     log_setup("funneld", (enum log_level)agent.cfg.log_level, agent.cfg.log_json);
     err_set_sink(log_err_sink);
     return run(&agent);
+}
+
+int main(int argc, char **argv)
+{
+    return log_end(begin(argc, argv));
 }

@@ -132,7 +132,7 @@ static void fold_name(struct slice name, char out[FOLDED_SIZE])
 {
     size_t n = name.n < FOLDED_SIZE - 1 ? name.n : FOLDED_SIZE - 1;
     for (size_t i = 0; i < n; i++) {
-        out[i] = name.p[i] == '_' ? '-' : name.p[i];
+        out[i] = (char)(name.p[i] == '_' ? '-' : name.p[i]);
     }
     out[n] = '\0';
 }
@@ -393,7 +393,7 @@ static bool dial(struct proxy *p, struct buf *head)
     buf_add(&b->head, buf_slice(head));
     struct stream_opts o = {.in_max = RESPONSE_IN, .open_timeout_ns = connect_wait};
     p->backend = b;
-    b->stream = stream_new(p->lp, fd, NULL, S(""), &backend_ops, &o, b);
+    b->stream = stream_new(p->lp, fd, NULL, &backend_ops, &o, b);
     return true;
 }
 
@@ -520,7 +520,7 @@ proxy_new(struct loop *lp, const struct proxy_opts *opts, const struct proxy_ops
 {
     struct proxy *p = mem_new(sizeof *p);
     *p = (struct proxy){.lp = lp, .opts = *opts, .ops = ops, .arg = arg};
-    snprintf(p->name, sizeof p->name, "%s", opts->name);
+    text_fit(p->name, sizeof p->name, "%s", opts->name);
     return p;
 }
 

@@ -6,6 +6,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 
 static const int ports[AGENT_FUNNELS] = {443, 8443, 10000};
 
@@ -47,9 +48,9 @@ const char *serve_parse(struct slice target, struct serve_entry *out)
     if (!parse_host(host, (uint16_t)port, &e.backend)) {
         return "the host must be an IP address or localhost";
     }
-    snprintf(e.host, sizeof e.host, SLICE_FMT ":%d", (int)(host.n < 100 ? host.n : 100), host.p,
+    text_fit(e.host, sizeof e.host, SLICE_FMT ":%d", (int)(host.n < 100 ? host.n : 100), host.p,
              (int)port);
-    snprintf(e.target, sizeof e.target, "http://%s", e.host);
+    text_fit(e.target, sizeof e.target, "http://%s", e.host);
     *out = e;
     return NULL;
 }

@@ -8,6 +8,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/data/crypto.h"
 
 enum { PEM_MAX = 16 * 1024, CHAIN_MAX = 64 * 1024, PATH_SIZE = 512 };
@@ -15,14 +16,14 @@ enum { PEM_MAX = 16 * 1024, CHAIN_MAX = 64 * 1024, PATH_SIZE = 512 };
 int state_write(const struct agent_state *s, const char *file, struct slice data)
 {
     char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%s/%s", s->dir, file);
+    text_fit(path, sizeof path, "%s/%s", s->dir, file);
     return file_replace(path, 0600, data);
 }
 
 int state_read(const struct agent_state *s, const char *file, struct buf *out)
 {
     char path[PATH_SIZE];
-    snprintf(path, sizeof path, "%s/%s", s->dir, file);
+    text_fit(path, sizeof path, "%s/%s", s->dir, file);
     return file_read(path, out);
 }
 
@@ -143,9 +144,7 @@ int state_open(struct agent_state *s, const char *dir, char *out_why, size_t why
         rc = -EIO;
     }
     if (rc < 0) {
-        const char *text = strerrordesc_np(-rc);
-        snprintf(out_why, why_size, "cannot use the state directory %s: %s", dir,
-                 text ? text : "error");
+        text_cut(out_why, why_size, "cannot use the state directory %s: %s", dir, err_words(rc));
         return err_trace(rc);
     }
     return 0;

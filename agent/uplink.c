@@ -229,8 +229,8 @@ static void dial(void *arg)
         timer_set_in(u->a->lp, &u->again, u->backoff, dial, u);
         return;
     }
-    u->session = stream_new(u->a->lp, fd, tls_client(u->session_ctx, u->info.host), S(""),
-                            &session_ops, NULL, u);
+    u->session =
+        stream_new(u->a->lp, fd, tls_client(u->session_ctx, u->info.host), &session_ops, NULL, u);
 }
 
 /* ---- legs ---- */
@@ -328,8 +328,8 @@ static void open_leg(struct uplink *u)
     u->legs++;
     struct tls *tls = tls_client(u->leg_ctx, u->info.host);
     tls_session_use(tls, u->ticket);
-    l->stream = stream_new(u->a->lp, fd, tls, S(""), &leg_stream_ops,
-                           &(struct stream_opts){.in_max = LEG_IN}, l);
+    l->stream =
+        stream_new(u->a->lp, fd, tls, &leg_stream_ops, &(struct stream_opts){.in_max = LEG_IN}, l);
 }
 
 static void fill_pool(void *arg)

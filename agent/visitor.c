@@ -191,7 +191,7 @@ static void arm_idle(struct visitor *v)
 static int p_send(void *arg, struct slice plain)
 {
     struct visitor *v = arg;
-    if (tls_output(v->tls).n > 2 * OUT_FULL) {
+    if (tls_output(v->tls).n > 2 * (size_t)OUT_FULL) {
         return BUF_FULL;
     }
     arm_idle(v);

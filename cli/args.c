@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "lib/base/text.h"
 
 static const char *const words[] = {"serve", "off",    "status", "reset",  "up",
                                     "down",  "enable", "help",   "version"};
@@ -114,7 +115,7 @@ static int bad_option(int c, char **argv)
     const char *near =
         slice_nearest(sign < 0 ? word : slice_sub(word, 0, (size_t)sign), names, count);
     char fix[80];
-    snprintf(fix, sizeof fix, near ? "did you mean --%s?" : "funnel --help", near ? near : "");
+    text_cut(fix, sizeof fix, near ? "did you mean --%s?" : "funnel --help", near ? near : "");
     return refuse("unknown option", given.p, fix);
 }
 
@@ -163,7 +164,7 @@ static int take_words(struct cli_args *a, int count, char **w)
         const char *near =
             slice_nearest(slice_str(w[0]), words + FIRST_WORD, ARRAY_LEN(words) - FIRST_WORD);
         char fix[80];
-        snprintf(fix, sizeof fix,
+        text_cut(fix, sizeof fix,
                  near ? "did you mean: funnel %s?" : "funnel 3000, or funnel --help",
                  near ? near : "");
         return refuse("unknown command", w[0], fix);
@@ -181,6 +182,7 @@ int cli_parse(int argc, char **argv, struct cli_args *out)
     int c;
     *out = (struct cli_args){.command = CLI_SERVE, .port = 443};
     opterr = 0;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread */
     while ((c = getopt_long(argc, argv, ":hq", options, NULL)) != -1) {
         int rc = take_option(out, c);
         if (rc) {

@@ -1,7 +1,8 @@
 /* funnel: the command people type. */
 #include "cli/cli.h"
+#include "lib/base/log.h"
 
-int main(int argc, char **argv)
+static int begin(int argc, char **argv)
 {
     struct cli_args args;
     render_start(false);
@@ -18,4 +19,9 @@ int main(int argc, char **argv)
         return EXIT_OK;
     }
     return talk(&args);
+}
+
+int main(int argc, char **argv)
+{
+    return log_end(begin(argc, argv));
 }

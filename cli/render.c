@@ -17,7 +17,8 @@ static struct {
 void render_start(bool quiet)
 {
     const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
-    setlocale(LC_CTYPE, "");
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread */
+    (void)setlocale(LC_CTYPE, "");
     look.quiet = quiet;
     look.tty = isatty(STDERR_FILENO);
     look.utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
@@ -66,7 +67,7 @@ void render_progress(const char *state, const char *text)
     /* On a terminal the waiting line is replaced by what comes next; elsewhere it is one line a
      * step. */
     if (wait && look.colour) {
-        fflush(stderr);
+        (void)fflush(stderr);
         look.open_line = true;
     } else {
         fputc('\n', stderr);
@@ -129,7 +130,7 @@ void render_live(const struct js *result, bool background, int port)
             puts("Press Ctrl+C to exit.");
         }
     }
-    fflush(stdout);
+    (void)fflush(stdout);
 }
 
 /* ---- status ---- */

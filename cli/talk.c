@@ -11,8 +11,10 @@
 
 #include "cli/cli.h"
 #include "lib/base/clock.h"
+#include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 
 enum { LINE_MAX = 1024 * 1024, WAIT_APPROVAL_S = 900, RECONNECT_S = 60, RECONNECT_PAUSE_MS = 200 };
 
@@ -47,7 +49,7 @@ static int dial(const char *path)
 static int unreachable(const struct cli_args *a)
 {
     char why[300];
-    snprintf(why, sizeof why, "nothing answers at %.200s (%s)", socket_path(a), strerror(errno));
+    text_cut(why, sizeof why, "nothing answers at %.200s (%s)", socket_path(a), err_words(errno));
     render_error("FNL-101", "cannot reach funneld", why,
                  "sudo systemctl start funneld, or --socket PATH");
     return EXIT_UNREACHABLE;
@@ -76,7 +78,7 @@ static int build(const struct cli_args *a, struct js *j)
                      rc == SECRET_INLINE ? "a key does not belong on the command line"
                                          : "the auth key cannot be read",
                      rc == SECRET_INLINE ? "everybody on this machine could read it there"
-                                         : strerror(-rc),
+                                         : err_words(rc),
                      "--auth-key file:PATH");
         return EXIT_USAGE;
     }

@@ -294,7 +294,8 @@ size_t dns_answer(const struct dns_snapshot *snap,
         return 0;
     }
     bool well_formed = read_query(query, &q);
-    struct reply r = {.p = out, .max = reply_limit(&q, transport)};
+    struct reply r = {.max = reply_limit(&q, transport)};
+    r.p = out;
     size_t opt_room = q.edns ? OPT_LEN : 0;
     r.max -= opt_room;
     reply_begin(&r, &q, query);

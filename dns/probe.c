@@ -4,6 +4,8 @@
  * again over TCP.
  */
 #include <errno.h>
+#include <stdbool.h> /* before ldns, which would make bool a signed char */
+
 #include <ldns/ldns.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -91,6 +93,8 @@ static bool txt_equals(const ldns_rr *rr, struct slice value)
     return equal;
 }
 
+static_assert((bool)2 == 1, "bool is C's own, not ldns's signed char");
+
 enum verdict { SHOWN, NOT_YET, TRUNCATED };
 
 static enum verdict judge(struct dns_probe *p, struct slice reply)
@@ -172,7 +176,7 @@ static void ask_tcp(struct dns_probe *p)
     }
     timer_cancel(&p->again);
     struct stream_opts opts = {.in_max = REPLY_MAX + 2, .open_timeout_ns = DEADLINE_NS};
-    p->tcp = stream_new(p->loop, fd, NULL, slice_of("", 0), &tcp_ops, &opts, p);
+    p->tcp = stream_new(p->loop, fd, NULL, &tcp_ops, &opts, p);
     err_ignore(
         stream_write(p->tcp, buf_slice(&p->query))); /* a failed one is asked again by the timer */
 }

@@ -386,7 +386,7 @@ void dns_server_stop(struct dns_server *s)
 
 void dns_server_counters(const struct dns_server *s, struct dns_counters *out)
 {
-    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&s->lock;
+    pthread_mutex_t *lock = unconst(&s->lock); /* looking takes the lock as well */
     pthread_mutex_lock(lock);
     *out = s->counters;
     pthread_mutex_unlock(lock);

@@ -350,7 +350,7 @@ static void compile_addresses(struct dns_snap_name *n, const struct entry *e, st
 
 static void compile_txt(struct dns_snap_name *n, const struct entry *e, struct buf *b)
 {
-    struct buf rdata = BUF_MAX(2 * TXT_VALUE_MAX);
+    struct buf rdata = BUF_MAX(2 * (size_t)TXT_VALUE_MAX);
     for (size_t i = 0; i < e->txt_count; i++) {
         buf_clear(&rdata);
         struct slice rest = slice_str(e->txt[i]);

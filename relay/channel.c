@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/data/json.h"
 #include "relay/relay.h"
 
@@ -86,7 +87,7 @@ static void on_report_done(void *arg, const struct fetch_result *res)
 
 static void url_of(const struct relay *r, const char *path, char out[URL_SIZE])
 {
-    snprintf(out, URL_SIZE, "%s%s", r->cfg.control, path);
+    text_fit(out, URL_SIZE, "%s%s", r->cfg.control, path);
 }
 
 static void send_report(struct channel *c)
@@ -203,7 +204,7 @@ static void on_done(void *arg, const struct fetch_result *res)
 static void open_stream(struct channel *c)
 {
     char url[URL_SIZE], path[64];
-    snprintf(path, sizeof path, "/relay/v1/stream?have=%lld",
+    text_fit(path, sizeof path, "/relay/v1/stream?have=%lld",
              c->want_all ? 0LL : (long long)c->r->routes.version);
     url_of(c->r, path, url);
     struct fetch_opts o = {.url = url, .bearer = buf_slice(&c->r->state.token), .max = LINE_MAX};
@@ -252,18 +253,18 @@ static void on_enrolled(void *arg, const struct fetch_result *res)
     AUTO(js_freep) struct js *j = res->err ? NULL : js_parse(res->body, MIB, e->why, e->why_size);
     struct slice token = js_get_str(j, "relayToken");
     if (res->err) {
-        snprintf(e->why, e->why_size, "%s: %s", e->r->cfg.control, res->why);
+        text_cut(e->why, e->why_size, "%s: %s", e->r->cfg.control, res->why);
         e->rc = res->err;
     } else if (res->status != 200 || !token.n) {
         char message[200] = "";
         err_ignore(slice_copy(slice_sub(js_get_str(j, "message"), 0, sizeof message - 1), message,
                               sizeof message));
-        snprintf(e->why, e->why_size, "control answered %ld: %s", res->status, message);
+        text_cut(e->why, e->why_size, "control answered %ld: %s", res->status, message);
         e->rc = -EACCES;
     } else {
         e->rc = state_save_token(&e->r->state, token);
         if (e->rc < 0) {
-            snprintf(e->why, e->why_size, "the token could not be written to %s", e->r->state.dir);
+            text_cut(e->why, e->why_size, "the token could not be written to %s", e->r->state.dir);
         }
     }
     loop_stop(e->r->lp);
@@ -279,7 +280,7 @@ static struct js *enrol_body(struct relay *r, struct slice key)
     int64_t main_port = 443;
     for (size_t i = 0; i < r->cfg.ports.count; i++) {
         char name[16];
-        snprintf(name, sizeof name, "%d", (int)r->cfg.ports.items[i].key);
+        text_fit(name, sizeof name, "%d", (int)r->cfg.ports.items[i].key);
         js_set_int(ports, name, r->cfg.ports.items[i].value);
         main_port = r->cfg.ports.items[i].key == 443 ? r->cfg.ports.items[i].value : main_port;
     }
@@ -300,9 +301,10 @@ static struct js *enrol_body(struct relay *r, struct slice key)
 int channel_enroll(struct relay *r, struct slice key, char *out_why, size_t why_size)
 {
     char url[URL_SIZE];
-    struct enrolment e = {.r = r, .why = out_why, .why_size = why_size, .rc = -EIO};
+    struct enrolment e = {.r = r, .why_size = why_size, .rc = -EIO};
     struct buf body = BUF_MAX(64 * KIB);
     AUTO(js_freep) struct js *j = enrol_body(r, key);
+    e.why = out_why;
     js_write(j, JS_COMPACT, &body);
     url_of(r, "/relay/v1/enroll", url);
     fetch_start(r->fetcher, &(struct fetch_opts){.url = url, .body = buf_slice(&body)}, on_enrolled,

@@ -11,6 +11,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "relay/relay.h"
 
 enum {
@@ -70,7 +71,8 @@ static void per_ip_add(struct front_state *f, const struct addr *peer, int by)
     uintptr_t n = per_ip_count(f, peer) + (uintptr_t)by;
     addr_to_bytes(peer, ip);
     if (n) {
-        map_set(f->per_ip, slice_of(ip, sizeof ip), (void *)n); /* a number, not an address */
+        /* A number, not an address. NOLINTNEXTLINE(performance-no-int-to-ptr) */
+        map_set(f->per_ip, slice_of(ip, sizeof ip), (void *)n);
     } else {
         map_del(f->per_ip, slice_of(ip, sizeof ip));
     }
@@ -140,7 +142,13 @@ static void hand_over(struct arrival *a, const struct hello *h)
         pipe_arrive(r, release(a), &a->peer, pass, in);
     } else if ((route = routes_find(&r->routes, h->name, a->public_port)) &&
                routes_fresh(&r->routes) && rsession_find(r, route->node)) {
-        visitor_arrive(r, release(a), &a->peer, a->public_port, route, in, h);
+        struct newcomer n = {.peer = &a->peer,
+                             .public_port = a->public_port,
+                             .route = route,
+                             .received = in,
+                             .hello = h};
+        n.fd = release(a);
+        visitor_arrive(r, &n);
     } else {
         refuse(a);
     }
@@ -281,16 +289,15 @@ static int open_door(struct relay *r,
     struct addr a;
     struct door *d = &r->front->doors[r->front->count];
     if (r->front->count == LISTENERS_MAX || !addr_from_ip(slice_str(address), (uint16_t)port, &a)) {
-        snprintf(out_why, why_size, "cannot listen on \"%s\": it must be an IP address", address);
+        text_cut(out_why, why_size, "cannot listen on \"%s\": it must be an IP address", address);
         return err_origin(-EINVAL);
     }
     int fd = sock_listen(&a, BACKLOG, SOCK_PLAIN);
     *d = (struct door){.r = r, .public_port = (uint16_t)public_port, .watch = WATCH_INIT};
     int rc = fd < 0 ? fd : watch_add(r->lp, &d->watch, fd, on_accept, d);
     if (rc < 0) {
-        const char *text = strerrordesc_np(-rc);
-        snprintf(out_why, why_size, "cannot listen on %s port %d: %s", address, (int)port,
-                 text ? text : "error");
+        text_cut(out_why, why_size, "cannot listen on %s port %d: %s", address, (int)port,
+                 err_words(rc));
         if (fd >= 0) {
             close(fd);
         }

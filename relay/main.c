@@ -7,6 +7,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/io/service.h"
 #include "relay/relay.h"
 
@@ -40,7 +41,7 @@ static bool load_config(const struct args *a, struct relay_config *cfg)
     struct conf_diag d;
     char where[600];
     if (conf_load(a->config, relay_options, relay_option_count, cfg, &d)) {
-        snprintf(where, sizeof where, "%s:%d:%d: %s", a->config, d.line, d.column, d.text);
+        text_cut(where, sizeof where, "%s:%d:%d: %s", a->config, d.line, d.column, d.text);
         log_complain(EXIT_CONFIG, "the configuration is not usable", where,
                      "mend that line and start again");
         return false;
@@ -129,6 +130,7 @@ static bool read_args(int argc, char **argv, struct args *a)
     int c;
     a->command = argc > 1 ? argv[1] : "";
     optind = 2;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before there is a second thread */
     while (argc > 1 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         a->config = c == 'c' ? optarg : a->config;
         a->key = c == 'k' ? optarg : a->key;
@@ -141,7 +143,7 @@ static bool read_args(int argc, char **argv, struct args *a)
                          !strcmp(a->command, "check"));
 }
 
-int main(int argc, char **argv)
+static int begin(int argc, char **argv)
 {
     struct relay relay = {.lp = NULL};
     struct args args = {.command = NULL};
@@ -153,10 +155,15 @@ int main(int argc, char **argv)
     if (!load_config(&args, &relay.cfg)) {
         return EXIT_CONFIG;
     }
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     log_setup("funnel-relay", (enum log_level)relay.cfg.log_level, relay.cfg.log_json);
     err_set_sink(log_err_sink);
     int rc = act(&relay, &args);
     conf_free(relay_options, relay_option_count, &relay.cfg);
     return rc;
+}
+
+int main(int argc, char **argv)
+{
+    return log_end(begin(argc, argv));
 }

@@ -153,8 +153,8 @@ void pipe_arrive(struct relay *r,
     r->open_count++;
     pipe_header(&head, peer, &local);
     buf_add(&head, received);
-    p->target = stream_new(r->lp, out, NULL, S(""), &target_ops, NULL, p);
-    p->client = stream_new(r->lp, fd, NULL, S(""), &client_ops, NULL, p);
+    p->target = stream_new(r->lp, out, NULL, &target_ops, NULL, p);
+    p->client = stream_new(r->lp, fd, NULL, &client_ops, NULL, p);
     if (!buf_ok(&head) || stream_write(p->target, buf_slice(&head))) {
         stream_close(p->target, -EIO);
     }

@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/io/service.h"
 
 enum { DRAIN_S = 10, TICKETS = 2, CLOSING_TURNS = 4 };
@@ -61,7 +62,7 @@ int relay_open(struct relay *r, char *out_why, size_t why_size)
     init_tables(r);
     raise_descriptor_limit();
     if (!text_name(slice_str(r->cfg.host), TEXT_NAME_HOST, host)) {
-        snprintf(out_why, why_size, "\"%s\" is not a host name", r->cfg.host);
+        text_cut(out_why, why_size, "\"%s\" is not a host name", r->cfg.host);
         return err_origin(-EINVAL);
     }
     mem_free(r->cfg.host);

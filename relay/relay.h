@@ -191,13 +191,16 @@ struct rleg *rleg_take(struct rsession *s); /* a parked one, or NULL */
 void rleg_drop_parked(struct rsession *s);
 
 /* visitor.c: visitors and the legs that carry them */
-void visitor_arrive(struct relay *r,
-                    int fd,
-                    const struct addr *peer,
-                    uint16_t public_port,
-                    const struct route *route,
-                    struct slice received,
-                    const struct hello *h);
+struct newcomer {
+    int fd; /* taken */
+    const struct addr *peer;
+    uint16_t public_port;
+    const struct route *route;
+    struct slice received; /* the hello and what came behind it */
+    const struct hello *hello;
+};
+
+void visitor_arrive(struct relay *r, const struct newcomer *n);
 /* A leg of `node` is ready: a waiting visitor takes it (true), or it is to be parked. */
 bool visitor_offer_leg(struct relay *r, const char *node, struct rleg *leg);
 void visitor_close_unrouted(struct relay *r);
@@ -209,9 +212,9 @@ void visitor_leg_drained(struct rleg *l); /* there is room again */
 void pipe_arrive(struct relay *r,
                  int fd,
                  const struct addr *peer,
-                 const struct passthrough *p,
+                 const struct passthrough *to,
                  struct slice received);
-void pipe_header(struct buf *out, const struct addr *from, const struct addr *to);
+void pipe_header(struct buf *b, const struct addr *from, const struct addr *to);
 
 /* channel.c: control */
 void channel_start(struct relay *r);

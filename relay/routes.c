@@ -8,6 +8,7 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/data/crypto.h"
 #include "lib/data/json.h"
 #include "relay/relay.h"
@@ -119,7 +120,7 @@ static int apply_snapshot(struct routes *r, const struct js *j, char *out_why, s
         !read_routes(js_get(j, "routes"), fresh.by_name) || !read_keys(js_get(j, "keys"), &fresh) ||
         !read_passthrough(js_get(j, "passthrough"), &fresh)) {
         routes_deinit(&fresh);
-        snprintf(out_why, why_size, "the snapshot does not make sense");
+        text_cut(out_why, why_size, "the snapshot does not make sense");
         return err_origin(-EINVAL);
     }
     routes_deinit(r);
@@ -134,7 +135,7 @@ static int apply_delta(struct routes *r, const struct js *j, char *out_why, size
     const struct js *remove = js_get(j, "remove"), *new_keys = js_get(j, "keys");
     if (!read_routes(js_get(j, "set"), set) || (new_keys && !read_keys(new_keys, &keys))) {
         map_free_values(set);
-        snprintf(out_why, why_size, "the delta does not make sense");
+        text_cut(out_why, why_size, "the delta does not make sense");
         return err_origin(-EINVAL);
     }
     for (size_t i = 0; i < js_len(remove); i++) {

@@ -258,11 +258,11 @@ static const struct stream_ops agent_ops = {
 void rsession_arrive(struct relay *r, int fd, struct slice early)
 {
     struct agent *a = mem_new(sizeof *a);
-    struct stream_opts opts = {.in_max = LEG_IN_MAX, .open_timeout_ns = tls_wait};
+    struct stream_opts opts = {.early = early, .in_max = LEG_IN_MAX, .open_timeout_ns = tls_wait};
     struct tls *tls = tls_server(r->tls);
     a->r = r;
     r->open_count++;
     secret_random(a->id, sizeof a->id);
     tls_ticket_data_set(tls, slice_of(a->id, sizeof a->id));
-    a->stream = stream_new(r->lp, fd, tls, early, &agent_ops, &opts, a);
+    a->stream = stream_new(r->lp, fd, tls, &agent_ops, &opts, a);
 }

@@ -7,13 +7,14 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "relay/relay.h"
 
 enum { PEM_MAX = 16 * 1024, ROUTES_FILE_MAX = 64 * 1024 * 1024, PATH_SIZE = 512, HEARD_MAX = 32 };
 
 static void path_of(const struct relay_state *s, const char *file, char out[PATH_SIZE])
 {
-    snprintf(out, PATH_SIZE, "%s/%s", s->dir, file);
+    text_fit(out, PATH_SIZE, "%s/%s", s->dir, file);
 }
 
 static int write_file(const struct relay_state *s, const char *file, struct slice data)
@@ -85,9 +86,7 @@ int state_open(
         rc = -EINVAL;
     }
     if (rc < 0) {
-        const char *text = strerrordesc_np(-rc);
-        snprintf(out_why, why_size, "cannot use the state directory %s: %s", dir,
-                 text ? text : "unknown error");
+        text_cut(out_why, why_size, "cannot use the state directory %s: %s", dir, err_words(rc));
         return err_trace(rc);
     }
     return 0;

@@ -201,23 +201,20 @@ bool visitor_offer_leg(struct relay *r, const char *node, struct rleg *leg)
     return false;
 }
 
-void visitor_arrive(struct relay *r,
-                    int fd,
-                    const struct addr *peer,
-                    uint16_t public_port,
-                    const struct route *route,
-                    struct slice received,
-                    const struct hello *h)
+void visitor_arrive(struct relay *r, const struct newcomer *n)
 {
     struct visitor *v = mem_new(sizeof *v);
-    *v = (struct visitor){
-        .r = r, .fd = fd, .peer = *peer, .public_port = public_port, .id = ++r->next_connection};
-    memcpy(v->name, route->name, sizeof v->name);
-    memcpy(v->node, route->node, sizeof v->node);
+    *v = (struct visitor){.r = r,
+                          .fd = n->fd,
+                          .peer = *n->peer,
+                          .public_port = n->public_port,
+                          .id = ++r->next_connection};
+    memcpy(v->name, n->route->name, sizeof v->name);
+    memcpy(v->node, n->route->node, sizeof v->node);
     buf_init(&v->hello, HELLO_WIRE_MAX);
     buf_init(&v->extra, HELLO_WIRE_MAX);
-    buf_add(&v->hello, slice_sub(received, 0, h->wire_len));
-    buf_add(&v->extra, slice_skip(received, h->wire_len));
+    buf_add(&v->hello, slice_sub(n->received, 0, n->hello->wire_len));
+    buf_add(&v->extra, slice_skip(n->received, n->hello->wire_len));
     list_push_back(&r->visitors, &v->link);
     list_init(&v->waiting);
     r->open_count++;
@@ -297,8 +294,8 @@ static void leg_accepted(void *arg)
     timer_cancel(&v->whole);
     sock_keepalive(v->fd, KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_COUNT);
     sock_user_timeout(v->fd, USER_TIMEOUT_MS);
-    v->stream =
-        stream_new(v->r->lp, STEAL_FD(v->fd), NULL, buf_slice(&v->extra), &visitor_ops, NULL, v);
+    v->stream = stream_new(v->r->lp, STEAL_FD(v->fd), NULL, &visitor_ops,
+                           &(struct stream_opts){.early = buf_slice(&v->extra)}, v);
     buf_deinit(&v->hello);
     buf_deinit(&v->extra);
 }

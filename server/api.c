@@ -4,13 +4,14 @@
 
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 #include "server/app.h"
 
 static void add_diag(struct js *list, const struct policy_diag *d)
 {
     struct js *j = js_object(), *pos = js_object();
     char line[400];
-    snprintf(line, sizeof line, "line %d, column %d: %s", d->line, d->column, d->message);
+    text_cut(line, sizeof line, "line %d, column %d: %s", d->line, d->column, d->message);
     js_set_int(pos, "line", d->line);
     js_set_int(pos, "column", d->column);
     js_set_cstr(j, "severity", d->severity == POLICY_ERROR ? "error" : "warning");
@@ -43,12 +44,12 @@ static void reply_diags(struct http_rq *rq, const struct policy_diags *diags)
     const struct policy_diag *e = first_error(diags);
     char text[400] = "the policy is not valid";
     if (e) {
-        snprintf(text, sizeof text, "line %d, column %d: %s", e->line, e->column, e->message);
+        text_cut(text, sizeof text, "line %d, column %d: %s", e->line, e->column, e->message);
     }
     for (size_t i = 0; i < diags->count; i++) {
         char line[400];
         const struct policy_diag *d = &diags->items[i];
-        snprintf(line, sizeof line, "line %d, column %d: %s", d->line, d->column, d->message);
+        text_cut(line, sizeof line, "line %d, column %d: %s", d->line, d->column, d->message);
         if (d->severity == POLICY_ERROR) {
             js_push_str(errors, slice_str(line));
         }
@@ -71,7 +72,7 @@ static void reply_diags(struct http_rq *rq, const struct policy_diags *diags)
 static void add_etag(struct app *a, struct http_rq *rq)
 {
     char quoted[80];
-    snprintf(quoted, sizeof quoted, "\"%s\"", a->policy_etag);
+    text_fit(quoted, sizeof quoted, "\"%s\"", a->policy_etag);
     http_rq_add_header(rq, "ETag", quoted);
     http_rq_add_header(rq, "Cache-Control", "no-store, no-transform");
 }

@@ -16,6 +16,7 @@
 #include "server/roles.h"
 #include "server/store_policy.h"
 #include "server/tries.h"
+#include "tunnel/token.h"
 
 #define APP_VERSION "0.1.0"
 
@@ -54,13 +55,9 @@ void secrets_hash(const struct secrets *s, struct slice secret, uint8_t out[STOR
 #define SECRET_CHARS 32 /* 160 bits */
 #define SECRET_SIZE  64
 void secrets_make(const char *prefix, char out[SECRET_SIZE]);
-/* A session token for node at relay (docs/tunnel-protocol.md). */
+/* A session token as text (docs/tunnel-protocol.md). */
 void secrets_sign_token(const struct secrets *s,
-                        struct slice node,
-                        struct slice relay,
-                        const uint8_t transport[32],
-                        struct wall from,
-                        struct wall until,
+                        const struct token *wanted /* key_id apart */,
                         struct buf *out);
 
 struct app {
@@ -148,7 +145,7 @@ void auth_try_password(struct app *a, struct http_rq *rq); /* POST /login */
 void auth_set_password(struct app *a, struct http_rq *rq); /* POST /setup */
 void auth_logout(struct app *a, struct http_rq *rq);
 /* Between auth.c and session.c. */
-void auth_free_identity(void *identity);
+void auth_free_identity(void *arg);
 void auth_need_session(struct app *a, struct http_rq *rq, unsigned kind);
 
 /* ---- the bus (bus.c): change log to streams, relays before nodes ---- */

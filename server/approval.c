@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "server/app.h"
 
 enum {
@@ -74,14 +75,14 @@ void approval_grants(struct app *a, const struct store_node *n, struct grants *o
     memset(out, 0, sizeof *out);
     struct grant *g = &out->items[out->count++];
     try_grant(a, n, before, slice_str(n->ipv4), g);
-    snprintf(g->words, sizeof g->words, "only this device (%s)", n->label);
+    text_cut(g->words, sizeof g->words, "only this device (%s)", n->label);
     if (n->login[0]) {
         g = &out->items[out->count++];
         try_grant(a, n, before, slice_str(n->login), g);
-        snprintf(g->words, sizeof g->words, "all devices of %s", n->login);
+        text_cut(g->words, sizeof g->words, "all devices of %s", n->login);
         g = &out->items[out->count++];
         try_grant(a, n, before, S("autogroup:member"), g);
-        snprintf(g->words, sizeof g->words, "every member's own devices (wide)");
+        text_cut(g->words, sizeof g->words, "every member's own devices (wide)");
         /* ARCHITECTURE section 8: the default of the field where nobody has the right yet, else the
          * narrowest. */
         out->preselected = policy_grants_anyone(a->policy, S("funnel")) ? 0 : out->count - 1;
@@ -103,7 +104,7 @@ static int audit(struct app *a, const struct decision *d, const char *action, co
     char remote[64];
     struct store_audit row = {a->tailnet.id,         d->by->login, action,
                               d->request->stable_id, detail,       remote};
-    snprintf(remote, sizeof remote, "%.60s", d->remote.n ? d->remote.p : "");
+    text_cut(remote, sizeof remote, "%.60s", d->remote.n ? d->remote.p : "");
     return store_audit(a->db, &row);
 }
 
@@ -260,8 +261,8 @@ static void answer_pending(struct app *a,
 {
     AUTO(js_freep) struct js *j = js_object();
     char url[400], text[300], expires[WALL_TEXT_SIZE];
-    snprintf(url, sizeof url, "%s/f/%s", a->cfg.origin, r->stable_id);
-    snprintf(text, sizeof text,
+    text_fit(url, sizeof url, "%s/f/%s", a->cfg.origin, r->stable_id);
+    text_cut(text, sizeof text,
              "Funnel is not enabled for %s yet. Ask an admin (or yourself) to open:", n->label);
     wall_format(r->expires, expires);
     js_set_bool(j, "Complete", false);
@@ -279,7 +280,7 @@ static void answer_denied(struct http_rq *rq, const struct store_request *r)
     AUTO(js_freep) struct js *j = js_object();
     char text[700];
     int64_t left = (r->decided.s + COOL_DOWN_S - wall_now().s + 59) / 60;
-    snprintf(text, sizeof text,
+    text_cut(text, sizeof text,
              "%.200s denied this%s%.255s. The same can be asked again in %d min.", r->decided_by,
              r->reason[0] ? ": " : "", r->reason, (int)left);
     js_set_bool(j, "Complete", false);

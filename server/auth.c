@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/data/crypto.h"
 #include "server/app.h"
 
@@ -83,7 +84,7 @@ static void need_permission(struct http_rq *rq, const struct identity *id)
     enum permission p = http_rq_route(rq)->flags >> ROUTE_PERMISSION_BIT & ROUTE_KIND_MASK;
     if (!auth_may(id, p)) {
         char text[160];
-        snprintf(text, sizeof text, "the role %s does not include %s", id->user.role,
+        text_cut(text, sizeof text, "the role %s does not include %s", id->user.role,
                  permission_name(p));
         reply_problem(rq, &(struct problem){403, "role.missing", text,
                                             "ask an owner or admin, or use a key of theirs"});

@@ -11,6 +11,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "server/app.h"
 
 enum {
@@ -290,7 +291,6 @@ static struct node_token *token_for(struct member_build *b, const struct store_r
     struct node_stream *s = b->s;
     struct wall now = wall_now(), until = {now.s + TOKEN_LIFE_S};
     struct node_token *t = NULL;
-    uint8_t transport[32];
     for (size_t i = 0; i < s->token_count; i++) {
         t = strcmp(s->tokens[i].relay, r->stable_id) == 0 ? &s->tokens[i] : t;
     }
@@ -301,11 +301,16 @@ static struct node_token *token_for(struct member_build *b, const struct store_r
         t = &s->tokens[s->token_count++];
         memcpy(t->relay, r->stable_id, sizeof t->relay);
     }
-    if ((!t->text || t->until.s - now.s < TOKEN_LIFE_S / 2) &&
-        text_unhex(slice_str(b->n->transport_key), transport, sizeof transport)) {
+    if (t->text && t->until.s - now.s >= TOKEN_LIFE_S / 2) {
+        return t;
+    }
+    struct token wanted = {.not_before = now,
+                           .not_after = until,
+                           .node = slice_str(b->n->stable_id),
+                           .relay = slice_str(r->stable_id)};
+    if (text_unhex(slice_str(b->n->transport_key), wanted.transport, sizeof wanted.transport)) {
         struct buf text = BUF_MAX(1024);
-        secrets_sign_token(&b->a->secrets, slice_str(b->n->stable_id), slice_str(r->stable_id),
-                           transport, now, until, &text);
+        secrets_sign_token(&b->a->secrets, &wanted, &text);
         mem_free(t->text);
         t->text = mem_strdup(buf_cstr(&text));
         t->until = until;
@@ -381,7 +386,7 @@ static void add_request(void *arg, const struct store_request *r)
     struct member_build *b = arg;
     struct js *j = js_object();
     char url[400], expires[WALL_TEXT_SIZE];
-    snprintf(url, sizeof url, "%s/f/%s", b->a->cfg.origin, r->stable_id);
+    text_fit(url, sizeof url, "%s/f/%s", b->a->cfg.origin, r->stable_id);
     wall_format(r->expires, expires);
     js_set_cstr(j, "id", r->stable_id);
     js_set_cstr(j, "state", r->state);
@@ -443,9 +448,9 @@ static void add_funnel(void *arg, const struct store_funnel *f)
     char url[400], name[TEXT_NAME_SIZE], port[16] = "";
     app_fqdn(fl->a, fl->n->label, name);
     if (f->port != 443) {
-        snprintf(port, sizeof port, ":%d", (int)f->port);
+        text_fit(port, sizeof port, ":%d", (int)f->port);
     }
-    snprintf(url, sizeof url, "https://%s%s/", name, port);
+    text_fit(url, sizeof url, "https://%s%s/", name, port);
     js_set_cstr(j, "id", f->stable_id);
     js_set_int(j, "port", f->port);
     js_set_cstr(j, "url", url);
@@ -540,7 +545,7 @@ static void note(void *arg, int64_t seq, struct slice kind, int64_t node)
     c->routes = c->routes || slice_eq(kind, S("node")) || slice_eq(kind, S("policy")) ||
                 slice_eq(kind, S("funnel"));
     if (node) {
-        snprintf(key, sizeof key, "%lld", (long long)node);
+        text_fit(key, sizeof key, "%lld", (long long)node);
         map_set(c->nodes, slice_str(key), c);
     } else {
         c->everybody = true;
@@ -561,7 +566,7 @@ static void on_wake(void *arg)
     }
     LIST_FOREACH (l, &b->nodes) {
         struct node_stream *s = LIST_ENTRY(l, struct node_stream, link);
-        snprintf(key, sizeof key, "%lld", (long long)s->node);
+        text_fit(key, sizeof key, "%lld", (long long)s->node);
         if (c.everybody || map_get(c.nodes, slice_str(key))) {
             update_node(s);
         }

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/data/crypto.h"
 #include "server/app.h"
 
@@ -144,7 +145,7 @@ static struct wall retry_time(const struct acme_result *r, int64_t tries)
         return (struct wall){now.s + 1};
     }
     if (r->class == ACME_BUG) {
-        return (struct wall){now.s + 6 * 3600};
+        return (struct wall){now.s + (int64_t)6 * 3600};
     }
     return (struct wall){now.s + table[i < count ? i : count - 1]};
 }
@@ -290,7 +291,7 @@ int certs_start(struct app *a, char *out_why, size_t why_size)
                                 .arg = a};
     int rc = acme_issuer_uacme(a->lp, &o, &a->issuer);
     if (rc < 0) {
-        snprintf(out_why, why_size, "cannot listen on acme.hook %s", a->cfg.acme_hook);
+        text_cut(out_why, why_size, "cannot listen on acme.hook %s", a->cfg.acme_hook);
         return err_trace(rc);
     }
     certs_kick(a);

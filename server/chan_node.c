@@ -5,6 +5,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "server/app.h"
 
 enum { LABEL_TRIES = 1000, FUNNELS_MAX = 3 };
@@ -18,7 +19,7 @@ static void make_label(struct slice hostname, char out[64])
     size_t n = 0;
     for (size_t i = 0; i < hostname.n && n < MOST; i++) {
         char c = hostname.p[i];
-        c = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        c = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
         if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
             out[n++] = c;
         } else if (c != '\'' && n && out[n - 1] != '-') {
@@ -30,7 +31,7 @@ static void make_label(struct slice hostname, char out[64])
     }
     out[n] = '\0';
     if (!n) {
-        snprintf(out, 64, "node");
+        text_fit(out, 64, "node");
     }
 }
 
@@ -38,12 +39,12 @@ static bool free_label(struct app *a, struct slice hostname, char out[64])
 {
     char base[64];
     make_label(hostname, base);
-    snprintf(out, 64, "%s", base);
+    text_fit(out, 64, "%s", base);
     for (int i = 1; store_label_taken(a->db, a->tailnet.id, slice_str(out)); i++) {
         if (i == LABEL_TRIES) {
             return false;
         }
-        snprintf(out, 64, "%.50s-%d", base, i);
+        text_fit(out, 64, "%.50s-%d", base, i);
     }
     return true;
 }
@@ -52,9 +53,9 @@ static bool free_label(struct app *a, struct slice hostname, char out[64])
 static void make_addresses(int64_t number, struct store_node *n)
 {
     uint32_t v4 = (100u << 24 | 64u << 16) + 256 + (uint32_t)(number & 0x3fffff) % (0x3fffff - 512);
-    snprintf(n->ipv4, sizeof n->ipv4, "%u.%u.%u.%u", v4 >> 24, v4 >> 16 & 255, v4 >> 8 & 255,
+    text_fit(n->ipv4, sizeof n->ipv4, "%u.%u.%u.%u", v4 >> 24, v4 >> 16 & 255, v4 >> 8 & 255,
              v4 & 255);
-    snprintf(n->ipv6, sizeof n->ipv6, "fd7a:115c:a1e0::%x:%x",
+    text_fit(n->ipv6, sizeof n->ipv6, "fd7a:115c:a1e0::%x:%x",
              (unsigned)(number >> 16 & 0xffff) + 1, (unsigned)(number & 0xffff));
 }
 
@@ -72,7 +73,7 @@ static bool fill_node(struct app *a, struct http_rq *rq, const struct js *j, str
     err_ignore(slice_copy(js_get_str(j, "version"), n->version, sizeof n->version));
     char remote[ADDR_TEXT_SIZE];
     addr_format_ip(http_rq_peer(rq), remote);
-    snprintf(n->remote, sizeof n->remote, "%.60s", remote);
+    text_cut(n->remote, sizeof n->remote, "%.60s", remote);
     return free_label(a, js_get_str(j, "hostname"), n->label);
 }
 

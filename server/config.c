@@ -2,7 +2,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "lib/base/text.h"
 #include "server/app.h"
+
+enum { ZONE_MAX = 120 }; /* room for a node's and a tailnet's label before it */
 
 #define AT(field) offsetof(struct config, field)
 
@@ -52,17 +55,19 @@ bool config_check(const struct config *cfg, char *out_why, size_t why_size)
     struct slice origin = slice_str(cfg->origin);
     if (!slice_starts(origin, S("https://")) || slice_find(slice_skip(origin, 8), '/') >= 0 ||
         origin.n > 200) {
-        snprintf(out_why, why_size,
+        text_cut(out_why, why_size,
                  "origin must be https://HOST or https://HOST:PORT, without a path");
         return false;
     }
-    if (!text_name(slice_str(cfg->zone), TEXT_NAME_HOST, name) || strcmp(name, cfg->zone) != 0) {
-        snprintf(out_why, why_size, "zone \"%s\" is not a lower-case host name", cfg->zone);
+    if (!text_name(slice_str(cfg->zone), TEXT_NAME_HOST, name) || strcmp(name, cfg->zone) != 0 ||
+        strlen(name) > ZONE_MAX) {
+        text_cut(out_why, why_size, "zone \"%s\" is not a lower-case host name of at most %d bytes",
+                 cfg->zone, ZONE_MAX);
         return false;
     }
     for (size_t i = 0; i < cfg->name_servers.count; i++) {
         if (!text_name(slice_str(cfg->name_servers.items[i]), TEXT_NAME_HOST, name)) {
-            snprintf(out_why, why_size, "name server \"%s\" is not a host name",
+            text_cut(out_why, why_size, "name server \"%s\" is not a host name",
                      cfg->name_servers.items[i]);
             return false;
         }

@@ -7,6 +7,7 @@
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "migrations/migrations.h"
 #include "server/app.h"
 
@@ -20,7 +21,7 @@ enum {
 
 void app_fqdn(const struct app *a, const char *label, char out[TEXT_NAME_SIZE])
 {
-    snprintf(out, TEXT_NAME_SIZE, "%.63s.%.63s.%.120s", label, a->tailnet.name, a->cfg.zone);
+    text_fit(out, TEXT_NAME_SIZE, "%.63s.%.63s.%s", label, a->tailnet.name, a->cfg.zone);
 }
 
 int app_open_store(struct app *a, char *out_why, size_t why_size)
@@ -28,14 +29,14 @@ int app_open_store(struct app *a, char *out_why, size_t why_size)
     char path[512];
     int rc = file_mkdirs(a->cfg.state_dir, 0700);
     if (rc < 0) {
-        snprintf(out_why, why_size, "cannot make %s", a->cfg.state_dir);
+        text_cut(out_why, why_size, "cannot make %s", a->cfg.state_dir);
         return err_trace(rc);
     }
     rc = secrets_open(&a->secrets, a->cfg.state_dir, out_why, why_size);
     if (rc < 0) {
         return err_trace(rc);
     }
-    snprintf(path, sizeof path, "%s/control.db", a->cfg.state_dir);
+    text_fit(path, sizeof path, "%s/control.db", a->cfg.state_dir);
     rc = db_open(path, DB_WRITER, out_why, why_size, &a->db);
     return rc < 0 ? err_trace(rc)
                   : db_migrate(a->db, migrations, migration_count, out_why, why_size);
@@ -53,14 +54,14 @@ static void make_tailnet_name(char out[64])
                                          "newt",   "otter", "pine",    "quail"};
     uint8_t r[2];
     secret_random(r, sizeof r);
-    snprintf(out, 64, "%s-%s", first[r[0] % ARRAY_LEN(first)], second[r[1] % ARRAY_LEN(second)]);
+    text_fit(out, 64, "%s-%s", first[r[0] % ARRAY_LEN(first)], second[r[1] % ARRAY_LEN(second)]);
 }
 
 /* ---- secrets to people: files, or the terminal once ---- */
 
 struct handed {
     char name[32];
-    char text[200];
+    char text[300]; /* an origin of 200 bytes and a code */
 };
 
 static int hand_out(const struct command_args *args, const struct handed *items, size_t count)
@@ -72,7 +73,11 @@ static int hand_out(const struct command_args *args, const struct handed *items,
         if (!args->out_dir) {
             continue;
         }
-        snprintf(path, sizeof path, "%s/%s", args->out_dir, items[i].name);
+        if (strlen(args->out_dir) > CONF_STR_MAX) {
+            return log_complain(EXIT_FAILED, "cannot write a secret", args->out_dir,
+                                "choose a shorter --out-dir");
+        }
+        text_fit(path, sizeof path, "%s/%s", args->out_dir, items[i].name);
         if (file_mkdirs(args->out_dir, 0700) < 0 ||
             file_replace(path, 0600, slice_str(items[i].text)) < 0) {
             return log_complain(EXIT_FAILED, "cannot write a secret", path,
@@ -118,10 +123,10 @@ static int make_setup(struct app *a, int64_t user, struct handed *link, struct h
     uint8_t hash[STORE_HASH_SIZE];
     secret_id(secret, SETUP_CODE_CHARS);
     secrets_hash(&a->secrets, slice_str(secret), hash);
-    snprintf(link->name, sizeof link->name, "setup-link");
-    snprintf(link->text, sizeof link->text, "%.100s/setup#%s", a->cfg.origin, secret);
-    snprintf(code->name, sizeof code->name, "setup-code");
-    snprintf(code->text, sizeof code->text, "%s", secret);
+    text_fit(link->name, sizeof link->name, "setup-link");
+    text_fit(link->text, sizeof link->text, "%s/setup#%s", a->cfg.origin, secret);
+    text_fit(code->name, sizeof code->name, "setup-code");
+    text_fit(code->text, sizeof code->text, "%s", secret);
     return store_setup_create(a->db, user, slice_of(hash, sizeof hash), slice_of(hash, sizeof hash),
                               (struct wall){wall_now().s + SETUP_VALID_S});
 }
@@ -142,8 +147,8 @@ static int create_all(struct app *a, const char *owner, struct handed items[5])
     for (size_t i = 0; !rc && i < ARRAY_LEN(names); i++) {
         char secret[SECRET_SIZE];
         rc = make_key(a, (enum store_key_kind)i, i == STORE_KEY_RELAY ? 0 : user, false, secret);
-        snprintf(items[2 + i].name, sizeof items[2 + i].name, "%s", names[i]);
-        snprintf(items[2 + i].text, sizeof items[2 + i].text, "%s", secret);
+        text_fit(items[2 + i].name, sizeof items[2 + i].name, "%s", names[i]);
+        text_fit(items[2 + i].text, sizeof items[2 + i].text, "%s", secret);
         secret_wipe(secret, sizeof secret);
     }
     return rc ? rc : db_commit(&tx);
@@ -194,7 +199,7 @@ static int open_existing(struct app *a, struct store_user *owner, const struct c
 int command_setup_link(struct app *a, const struct command_args *args)
 {
     struct handed items[2];
-    struct store_user user;
+    struct store_user user = {0};
     int rc = open_existing(a, &user, args);
     if (rc) {
         return rc;
@@ -210,7 +215,7 @@ int command_key_create(struct app *a, const struct command_args *args)
 {
     static const char *const kinds[] = {"api", "auth", "relay"};
     struct handed item;
-    struct store_user user;
+    struct store_user user = {0};
     size_t kind = 0;
     while (kind < ARRAY_LEN(kinds) && (!args->kind || strcmp(kinds[kind], args->kind) != 0)) {
         kind++;
@@ -223,7 +228,7 @@ int command_key_create(struct app *a, const struct command_args *args)
     if (rc) {
         return rc;
     }
-    snprintf(item.name, sizeof item.name, "%s-key", kinds[kind]);
+    text_fit(item.name, sizeof item.name, "%s-key", kinds[kind]);
     char secret[SECRET_SIZE];
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     rc = tx ? make_key(a, (enum store_key_kind)kind, kind == STORE_KEY_RELAY ? 0 : user.id,
@@ -232,6 +237,6 @@ int command_key_create(struct app *a, const struct command_args *args)
     if (rc || db_commit(&tx)) {
         return log_complain(EXIT_FAILED, "no key was made", db_error(a->db), "try again");
     }
-    snprintf(item.text, sizeof item.text, "%s", secret);
+    text_fit(item.text, sizeof item.text, "%s", secret);
     return hand_out(args, &item, 1);
 }

@@ -7,6 +7,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 #include "lib/io/service.h"
 #include "server/app.h"
 
@@ -58,8 +59,7 @@ static int listen_all(struct app *a, char *why, size_t size)
         int fd = addr_parse(slice_str(text), &at) ? sock_listen(&at, BACKLOG, SOCK_PLAIN) : -EINVAL;
         int rc = fd < 0 ? fd : http_server_listen(a->http, fd);
         if (rc < 0) {
-            const char *reason = strerrordesc_np(-rc);
-            snprintf(why, size, "listen: %s: %s", text, reason ? reason : "error");
+            text_cut(why, size, "listen: %s: %s", text, err_words(rc));
             return rc;
         }
         log_info("listening", F_STR("address", text));
@@ -73,7 +73,7 @@ static int start_http(struct app *a, char *why, size_t size)
     size_t count = 0;
     for (size_t i = 0; i < a->cfg.proxy_from.count; i++) {
         if (!addr_from_ip(slice_str(a->cfg.proxy_from.items[i]), 0, &proxies[count++])) {
-            snprintf(why, size, "proxyFrom: \"%s\" is not an IP address",
+            text_cut(why, size, "proxyFrom: \"%s\" is not an IP address",
                      a->cfg.proxy_from.items[i]);
             return -EINVAL;
         }
@@ -99,7 +99,7 @@ static int start_all(struct app *a, char *why, size_t size)
     a->tries = tries_new();
     rc = rc < 0 ? rc : app_open_store(a, why, size);
     if (rc == 0 && store_tailnet(a->db, &a->tailnet)) {
-        snprintf(why, size, "nothing is initialised here; run: funnel-control init");
+        text_cut(why, size, "nothing is initialised here; run: funnel-control init");
         rc = -ENOENT;
     }
     rc = rc < 0 ? rc : policy_state_load(a, why, size);
@@ -148,9 +148,9 @@ static bool load_config(const char *path, struct config *cfg)
     struct conf_diag d;
     char where[700], why[400];
     if (conf_load(path, config_options, config_option_count, cfg, &d)) {
-        snprintf(where, sizeof where, "%s:%d:%d: %s", path, d.line, d.column, d.text);
+        text_cut(where, sizeof where, "%s:%d:%d: %s", path, d.line, d.column, d.text);
     } else if (!config_check(cfg, why, sizeof why)) {
-        snprintf(where, sizeof where, "%s: %s", path, why);
+        text_cut(where, sizeof where, "%s: %s", path, why);
     } else {
         return true;
     }
@@ -189,7 +189,7 @@ static const struct option options[] = {
     {"out-dir", required_argument, NULL, 'd'}, {"json", no_argument, NULL, 'j'},
     {"reusable", no_argument, NULL, 'r'},      {NULL, 0, NULL, 0}};
 
-int main(int argc, char **argv)
+static int begin(int argc, char **argv)
 {
     log_setup("funnel-control", LOG_INFO, false);
     static struct app app; /* lives as long as the process */
@@ -197,6 +197,7 @@ int main(int argc, char **argv)
     const char *config = NULL, *command = argc > 1 ? argv[1] : "";
     int c;
     optind = 2;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before there is a second thread */
     while (argc > 1 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         config = c == 'c' ? optarg : config;
         args.owner = c == 'o' ? optarg : args.owner;
@@ -212,8 +213,13 @@ int main(int argc, char **argv)
     if (!load_config(config, &app.cfg)) {
         return EXIT_CONFIG;
     }
-    signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGPIPE, SIG_IGN);
     log_setup("funnel-control", (enum log_level)app.cfg.log_level, app.cfg.log_json);
     err_set_sink(log_err_sink);
     return act(&app, command, &args);
+}
+
+int main(int argc, char **argv)
+{
+    return log_end(begin(argc, argv));
 }

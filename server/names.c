@@ -6,6 +6,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "server/app.h"
 
 enum { ADDRESSES_MAX = 32, NEGATIVE_TTL = 30, LISTEN_MAX = 8, CAA_TTL = 300 };
@@ -79,7 +80,7 @@ void names_tick(struct app *a)
 
 void names_publish(struct app *a)
 {
-    snprintf(a->names->account, sizeof a->names->account, "%s",
+    text_fit(a->names->account, sizeof a->names->account, "%s",
              a->issuer ? acme_account_uri(a->issuer) : "");
     struct publication p = {.a = a, .now = map_new()};
     struct map_iter it = {0};
@@ -107,14 +108,14 @@ static int open_sockets(struct app *a, int *udp, int *tcp, char *out_why, size_t
         struct addr at;
         const char *text = a->cfg.dns_listen.items[i];
         if (i >= LISTEN_MAX || !addr_parse(slice_str(text), &at)) {
-            snprintf(out_why, why_size, "dns.listen: \"%s\" is not IP:port", text);
+            text_cut(out_why, why_size, "dns.listen: \"%s\" is not IP:port", text);
             return err_origin(-EINVAL);
         }
         udp[i] = sock_bind_udp(&at, SOCK_PLAIN);
         tcp[i] = sock_listen(&at, 256, SOCK_PLAIN);
         if (udp[i] < 0 || tcp[i] < 0) {
-            const char *reason = strerrordesc_np(udp[i] < 0 ? -udp[i] : -tcp[i]);
-            snprintf(out_why, why_size, "dns.listen: %s: %s", text, reason ? reason : "error");
+            text_cut(out_why, why_size, "dns.listen: %s: %s", text,
+                     err_words(udp[i] < 0 ? udp[i] : tcp[i]));
             return err_origin(udp[i] < 0 ? udp[i] : tcp[i]);
         }
         if (i == 0) {
@@ -131,7 +132,7 @@ static struct dns_zone *make_zone(struct app *a, char *out_why, size_t why_size)
     for (size_t i = 0; i < a->cfg.name_servers.count; i++) {
         ns[i] = slice_str(a->cfg.name_servers.items[i]);
     }
-    snprintf(contact, sizeof contact, "%s%.200s", *a->cfg.contact ? "" : "hostmaster.",
+    text_fit(contact, sizeof contact, "%s%.200s", *a->cfg.contact ? "" : "hostmaster.",
              *a->cfg.contact ? a->cfg.contact : a->cfg.zone);
     struct dns_zone_opts opts = {.origin = slice_str(a->cfg.zone),
                                  .ns = ns,
@@ -160,7 +161,7 @@ int names_start(struct app *a, char *out_why, size_t why_size)
                                    .tcp_count = a->cfg.dns_listen.count};
     rc = dns_server_start(&opts, &a->dns);
     if (rc < 0) {
-        snprintf(out_why, why_size, "the DNS server did not start");
+        text_cut(out_why, why_size, "the DNS server did not start");
         return err_trace(rc);
     }
     names_publish(a);

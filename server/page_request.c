@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "lib/base/err.h"
+#include "lib/base/text.h"
 #include "lib/http/html.h"
 #include "server/app.h"
 
@@ -12,7 +13,7 @@ static void put_diff(struct buf *out, struct slice diff)
     struct slice line;
     buf_adds(out, "<pre class=diff>");
     while (diff.n && slice_split(&diff, '\n', &line)) {
-        char c = line.n ? line.p[0] : ' ';
+        int c = line.n ? line.p[0] : ' ';
         buf_addf(out, "<span class=%s>",
                  c == '+'   ? "add"
                  : c == '-' ? "del"
@@ -49,7 +50,7 @@ static void put_sentence(struct app *a,
     char name[TEXT_NAME_SIZE], port[16] = "";
     app_fqdn(a, n->label, name);
     if (r->port != 443) {
-        snprintf(port, sizeof port, ":%d", (int)r->port);
+        text_fit(port, sizeof port, ":%d", (int)r->port);
     }
     html_fmt(
         out,
@@ -190,7 +191,7 @@ static void after(struct app *a, struct http_rq *rq, struct store_request *r, in
         page_message(rq, 404, "No such request", "The node has gone.", "/");
     } else if (rc == 0) {
         char back[64];
-        snprintf(back, sizeof back, "/f/%s", r->stable_id);
+        text_fit(back, sizeof back, "/f/%s", r->stable_id);
         http_rq_redirect(rq, back);
     } else {
         show(a, rq, r, 409,

@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/data/crypto.h"
 #include "server/app.h"
 
@@ -45,7 +46,7 @@ static bool must_wait(struct app *a, const struct password_job *j, char out[80])
     if (tries_ask(a->tries, &j->from, slice_str(j->account), mono_now(), &seconds) == TRIES_GO) {
         return false;
     }
-    snprintf(out, 80, "Too many attempts. Wait %d seconds and try again.", seconds);
+    text_fit(out, 80, "Too many attempts. Wait %d seconds and try again.", seconds);
     return true;
 }
 
@@ -91,7 +92,7 @@ static void verify_done(void *arg)
     if (j->rq && j->ok) {
         struct slice wanted = http_rq_cookie(j->rq, "__Host-next");
         if (!safe_next(wanted) || !slice_copy(wanted, next, sizeof next)) {
-            snprintf(next, sizeof next, "/");
+            text_fit(next, sizeof next, "/");
         }
         auth_login(a, j->rq, &j->user, next);
     } else if (j->rq) {
@@ -193,7 +194,7 @@ void auth_set_password(struct app *a, struct http_rq *rq)
 {
     struct password_job *j = new_job(a, rq);
     char code[64], wait[80];
-    snprintf(j->account, sizeof j->account, "setup");
+    text_fit(j->account, sizeof j->account, "setup");
     if (!slice_copy(slice_trim(http_rq_form(rq, "code")), code, sizeof code)) {
         code[0] = '\0';
     }

@@ -5,6 +5,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 #include "lib/data/crypto.h"
 #include "server/app.h"
 
@@ -14,7 +15,7 @@ void policy_etag(struct slice text, char out[65])
     struct buf hex = BUF_MAX(64);
     crypto_sha256(text, sum);
     text_hex(&hex, slice_of(sum, sizeof sum));
-    snprintf(out, 65, "%s", buf_cstr(&hex));
+    text_fit(out, 65, "%s", buf_cstr(&hex));
     buf_deinit(&hex);
 }
 
@@ -26,7 +27,7 @@ int policy_state_load(struct app *a, char *out_why, size_t why_size)
     struct buf text = BUF_MAX(POLICY_SIZE_MAX);
     int rc = store_policy(a->db, a->tailnet.id, &meta, &text);
     if (rc) {
-        snprintf(out_why, why_size, "no policy is stored; run: funnel-control init");
+        text_cut(out_why, why_size, "no policy is stored; run: funnel-control init");
         buf_deinit(&text);
         return rc < 0 ? err_trace(rc) : err_fold(-ENOENT);
     }
@@ -64,9 +65,9 @@ void policy_state_swap(struct app *a, struct policy *take, struct slice text)
 void policy_state_device(const struct store_node *n, struct policy_subject *out)
 {
     *out = (struct policy_subject){.login = slice_str(n->login),
-                                  .suspended = n->suspended,
-                                  .ipv4 = slice_str(n->ipv4),
-                                  .ipv6 = slice_str(n->ipv6)};
+                                   .suspended = n->suspended,
+                                   .ipv4 = slice_str(n->ipv4),
+                                   .ipv6 = slice_str(n->ipv6)};
 }
 
 bool policy_state_grants(const struct app *a, const struct store_node *n)

@@ -5,9 +5,9 @@
 #include "lib/base/err.h"
 #include "lib/base/file.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/data/crypto.h"
 #include "server/app.h"
-#include "tunnel/token.h"
 
 enum { KEY_ID = 1 };
 
@@ -15,7 +15,7 @@ static int open_one(const char *dir, const char *file, uint8_t out[32])
 {
     char path[512];
     struct buf b = BUF_MAX(32);
-    snprintf(path, sizeof path, "%s/%s", dir, file);
+    text_fit(path, sizeof path, "%s/%s", dir, file);
     int rc = file_read(path, &b);
     if (rc == FILE_MISSING) {
         secret_random(out, 32);
@@ -35,12 +35,11 @@ int secrets_open(struct secrets *s, const char *dir, char *out_why, size_t why_s
     int rc = open_one(dir, "pepper", s->pepper);
     rc = rc ? rc : open_one(dir, "token.key", s->sign_private);
     if (rc < 0) {
-        const char *text = strerrordesc_np(-rc);
-        snprintf(out_why, why_size, "cannot use the secrets in %s: %s", dir, text ? text : "error");
+        text_cut(out_why, why_size, "cannot use the secrets in %s: %s", dir, err_words(rc));
         return err_trace(rc);
     }
     if (!crypto_ed25519_public(s->sign_private, pub)) {
-        snprintf(out_why, why_size, "%s/token.key is not a key", dir);
+        text_cut(out_why, why_size, "%s/token.key is not a key", dir);
         return err_origin(-EINVAL);
     }
     memcpy(s->sign_public, pub, sizeof pub);
@@ -58,19 +57,12 @@ void secrets_make(const char *prefix, char out[SECRET_SIZE])
     secret_id(out + n, SECRET_CHARS);
 }
 
-void secrets_sign_token(const struct secrets *s,
-                        struct slice node,
-                        struct slice relay,
-                        const uint8_t transport[32],
-                        struct wall from,
-                        struct wall until,
-                        struct buf *out)
+void secrets_sign_token(const struct secrets *s, const struct token *wanted, struct buf *out)
 {
-    struct token t = {
-        .key_id = KEY_ID, .not_before = from, .not_after = until, .node = node, .relay = relay};
+    struct token t = *wanted;
     struct buf payload = BUF_MAX(1024);
     uint8_t signature[64];
-    memcpy(t.transport, transport, sizeof t.transport);
+    t.key_id = KEY_ID;
     token_payload(&payload, &t);
     if (crypto_ed25519_sign(s->sign_private, buf_slice(&payload), signature)) {
         token_join(out, buf_slice(&payload), signature);

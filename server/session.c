@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "server/app.h"
 
 #define COOKIE "__Host-funnel"
@@ -27,7 +28,7 @@ static void csrf_of(struct app *a, struct slice token, char out[65])
     buf_add(&text, token);
     secrets_hash(&a->secrets, buf_slice(&text), mac);
     text_hex(&hex, slice_of(mac, sizeof mac));
-    snprintf(out, 65, "%s", buf_cstr(&hex));
+    text_fit(out, 65, "%s", buf_cstr(&hex));
     secret_wipe_buf(&text);
     secret_wipe_buf(&hex);
 }
@@ -73,10 +74,10 @@ bool auth_same_origin(const struct app *a, struct http_rq *rq)
 /* Back to where the person wanted to go: the path of our own request pages only. */
 static void to_login(struct http_rq *rq)
 {
-    char cookie[128];
+    char cookie[160];
     struct slice path = http_rq_path(rq);
     if (slice_starts(path, S("/f/")) && path.n < 64) {
-        snprintf(cookie, sizeof cookie,
+        text_fit(cookie, sizeof cookie,
                  "__Host-next=" SLICE_FMT "; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600",
                  SLICE_ARG(path));
         http_rq_add_header(rq, "Set-Cookie", cookie);
@@ -117,7 +118,7 @@ void auth_login(struct app *a, struct http_rq *rq, const struct store_user *u, c
         reply_broken(rq, rc);
         return;
     }
-    snprintf(cookie, sizeof cookie, COOKIE "=%s; Path=/; Secure; HttpOnly; SameSite=Lax", token);
+    text_fit(cookie, sizeof cookie, COOKIE "=%s; Path=/; Secure; HttpOnly; SameSite=Lax", token);
     secret_wipe(token, sizeof token);
     http_rq_add_header(rq, "Set-Cookie", cookie);
     http_rq_add_header(rq, "Set-Cookie",

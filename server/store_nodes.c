@@ -153,7 +153,7 @@ int64_t store_node_next_number(struct db *d)
 /* Rows are copied out before the caller sees them: it may run other statements, also this one. */
 void store_nodes_each(struct db *d, store_node_fn fn, void *arg)
 {
-    struct store_node n;
+    struct store_node n = {0};
     int64_t last = 0;
     for (;;) {
         AUTO(db_resetp)
@@ -232,7 +232,7 @@ int store_relay_acked(struct db *d, int64_t id, int64_t version)
 
 void store_relays_each(struct db *d, store_relay_fn fn, void *arg)
 {
-    struct store_relay r;
+    struct store_relay r = {0};
     int64_t last = 0;
     for (;;) {
         AUTO(db_resetp)

@@ -58,7 +58,7 @@ int store_policy_settings(struct db *d,
                           struct store_policy_settings *out) MUST_CHECK;
 int store_policy_settings_set(struct db *d,
                               int64_t tailnet,
-                              const struct store_policy_settings *s) MUST_CHECK;
+                              const struct store_policy_settings *in) MUST_CHECK;
 
 /* ---- facts ---- */
 struct store_facts {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/data/crypto.h"
 
 enum { DIGITS = 6, WINDOW = 1 };
@@ -18,7 +19,7 @@ void totp_code(const uint8_t secret[static TOTP_SECRET_SIZE], int64_t step, char
     /* RFC 4226 section 5.3: dynamic truncation. */
     const uint8_t *p = mac + (mac[CRYPTO_SHA1_SIZE - 1] & 0xf);
     uint32_t n = (uint32_t)(p[0] & 0x7f) << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    snprintf(out, 7, "%06u", (unsigned)(n % 1000000));
+    text_fit(out, 7, "%06u", (unsigned)(n % 1000000));
     secret_wipe(mac, sizeof mac);
 }
 
@@ -141,7 +142,7 @@ bool recovery_read(struct slice typed, char out[RECOVERY_CODE_SIZE])
         if (c == '-' || c == ' ') {
             continue;
         }
-        c = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        c = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
         bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
         if (!good || n == CHARS) {
             return false;

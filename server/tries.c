@@ -54,7 +54,7 @@ static struct slice account_key(const struct addr *from, struct slice account, c
     out[n++] = ' ';
     for (size_t i = 0; i < account.n && n < KEY_SIZE; i++) {
         char c = account.p[i];
-        out[n++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        out[n++] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     }
     return slice_of(out, n);
 }

@@ -8,7 +8,7 @@
 #include "lib/base/text.h"
 
 #define HELLO_WIRE_MAX \
-    (64 * 1024) /* with record headers; post-quantum hellos have 2 KiB, the largest seen 17 KiB */
+    (64 * KIB) /* with record headers; post-quantum hellos have 2 KiB, the largest seen 17 KiB */
 
 enum hello_verdict {
     HELLO_OK,

@@ -9,8 +9,8 @@
 #define TUNNEL_ALPN_SESSION "funnel-session/1"
 #define TUNNEL_ALPN_LEG     "funnel-leg/1"
 #define TUNNEL_SESSION_ID   16
-#define TUNNEL_DATA_MAX     (16 * 1024) /* one TLS record */
-#define TUNNEL_OPEN_MAX     66000       /* a ClientHello of 64 KiB and its envelope */
+#define TUNNEL_DATA_MAX     (16 * KIB) /* one TLS record */
+#define TUNNEL_OPEN_MAX     66000      /* a ClientHello of 64 KiB and its envelope */
 #define TUNNEL_SMALL_MAX    4096
 #define TUNNEL_HEADER       4
 

@@ -8,6 +8,7 @@
 
 #include "cli/ctl/commands.h"
 #include "cli/ctl/options.h"
+#include "lib/base/text.h"
 
 const struct ctl_command ctl_commands[] = {
     {"policy standardize", "FILE",
@@ -111,7 +112,7 @@ static int unknown_option(const struct ctl *c, const char *given)
     }
     const char *near =
         slice_split(&word, '=', &name) ? slice_nearest(name, names, ARRAY_LEN(names)) : NULL;
-    snprintf(fix, sizeof fix, near ? "did you mean --%s?" : "funnelctl --help", near ? near : "");
+    text_cut(fix, sizeof fix, near ? "did you mean --%s?" : "funnelctl --help", near ? near : "");
     return refuse(c, "unknown option, or its value is missing", given, fix);
 }
 
@@ -160,6 +161,7 @@ static int read_options(struct ctl *c, int argc, char **argv, unsigned *out_give
     int value;
     make_tables(longs, shorts);
     opterr = 0;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread */
     while ((value = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         const struct ctl_option *o = option_of(value);
         if (!o) {
@@ -178,7 +180,7 @@ static int check_words(const struct ctl *c)
     const struct ctl_args *a = &c->args;
     const struct ctl_command *cmd = a->command;
     char fix[200];
-    snprintf(fix, sizeof fix, "funnelctl %s %s", cmd->name, cmd->words);
+    text_cut(fix, sizeof fix, "funnelctl %s %s", cmd->name, cmd->words);
     if (a->word_count < cmd->words_min) {
         return refuse(c, "something is missing",
                       a->word_count ? "more words are needed" : "this command needs a word more",
@@ -196,9 +198,9 @@ static int check_options(const struct ctl *c, unsigned given)
     for (size_t i = 0; foreign && i < ARRAY_LEN(ctl_options); i++) {
         if (ctl_options[i].sets & foreign) {
             char what[80], fix[200];
-            snprintf(what, sizeof what, "%s does not take --%s", c->args.command->name,
+            text_cut(what, sizeof what, "%s does not take --%s", c->args.command->name,
                      ctl_options[i].name);
-            snprintf(fix, sizeof fix, "funnelctl help %s", c->args.command->name);
+            text_cut(fix, sizeof fix, "funnelctl help %s", c->args.command->name);
             return refuse(c, what, "the option means nothing here", fix);
         }
     }

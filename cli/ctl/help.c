@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/ctl/options.h"
+#include "lib/base/text.h"
 
 static bool set_in_env(const char *name)
 {
@@ -16,11 +17,11 @@ static bool set_in_env(const char *name)
 
 static bool colours(const struct ctl *c, int fd)
 {
-    const char *term = getenv("TERM"), *when = c->args.color;
+    const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR"), *when = c->args.color;
     if (when && strcmp(when, "auto") != 0) {
         return strcmp(when, "always") == 0;
     }
-    if (getenv("NO_COLOR") && *getenv("NO_COLOR")) {
+    if (no_colour && *no_colour) {
         return false;
     }
     return set_in_env("CLICOLOR_FORCE") || (isatty(fd) && term && strcmp(term, "dumb") != 0);
@@ -28,7 +29,8 @@ static bool colours(const struct ctl *c, int fd)
 
 void ctl_look(struct ctl *c)
 {
-    setlocale(LC_CTYPE, "");
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread */
+    (void)setlocale(LC_CTYPE, "");
     c->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     c->colour_out = colours(c, STDOUT_FILENO);
     c->colour_err = colours(c, STDERR_FILENO);
@@ -39,7 +41,7 @@ void ctl_look(struct ctl *c)
 static void put_option(const struct ctl_option *o)
 {
     char left[64];
-    snprintf(left, sizeof left, o->word ? "--%s %s" : "--%s", o->name, o->word ? o->word : "");
+    text_cut(left, sizeof left, o->word ? "--%s %s" : "--%s", o->name, o->word ? o->word : "");
     if (o->letter) {
         printf("  -%c, %-22s %s\n", o->letter, left, o->help);
     } else {
@@ -77,7 +79,7 @@ static size_t put_list(const struct ctl_args *a)
         const struct ctl_command *cmd = &ctl_commands[i];
         char left[80];
         if (begins_with(cmd->name, a)) {
-            snprintf(left, sizeof left, "%s %s", cmd->name, cmd->words);
+            text_cut(left, sizeof left, "%s %s", cmd->name, cmd->words);
             printf("  %-38s %s\n", left, cmd->summary);
             shown++;
         }

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "cli/ctl/ctl.h"
+#include "lib/base/err.h"
 #include "lib/base/file.h"
+#include "lib/base/text.h"
 
 #define READ_MAX (8 * MIB) /* the largest document this tool takes; a policy is at most 1 MiB */
 
@@ -41,13 +43,13 @@ void ctl_note(const struct ctl *c, const char *fmt, ...)
 static int cannot_read(const struct ctl *c, const char *path, int rc)
 {
     char what[PATH_MAX + 40];
-    snprintf(what, sizeof what, "cannot read %s", path);
+    text_cut(what, sizeof what, "cannot read %s", path);
     if (rc == FILE_TOO_BIG) {
         return ctl_complain(c, CTL_REFUSED, what, "it is larger than 8 MiB",
                             "a policy is 1 MiB at most");
     }
     return ctl_complain(c, CTL_REFUSED, what,
-                        rc == FILE_MISSING ? "there is no such file" : strerror(-rc),
+                        rc == FILE_MISSING ? "there is no such file" : err_words(rc),
                         "check the path and its permissions; - is standard input");
 }
 
@@ -100,7 +102,7 @@ int ctl_put(const struct ctl *c, struct slice text)
         ok = fputc('\n', stdout) != EOF && ok;
     }
     if (!ok || fflush(stdout)) {
-        return ctl_complain(c, CTL_REFUSED, "cannot write the result", strerror(errno),
+        return ctl_complain(c, CTL_REFUSED, "cannot write the result", err_words(errno),
                             "look at where standard output goes");
     }
     return 0;
@@ -110,7 +112,7 @@ int ctl_replace(const struct ctl *c, const char *path, struct slice text)
 {
     char what[PATH_MAX + 40], real[PATH_MAX];
     struct stat st;
-    snprintf(what, sizeof what, "cannot write %s", path);
+    text_cut(what, sizeof what, "cannot write %s", path);
     if (strcmp(path, "-") == 0) {
         return ctl_complain(c, CTL_USAGE, "standard input cannot be written to",
                             "--write puts the result into the file it came from",
@@ -118,10 +120,10 @@ int ctl_replace(const struct ctl *c, const char *path, struct slice text)
     }
     /* A link stays a link: what it points to is replaced. */
     if (!realpath(path, real) || stat(real, &st)) {
-        return ctl_complain(c, CTL_REFUSED, what, strerror(errno), "check the path");
+        return ctl_complain(c, CTL_REFUSED, what, err_words(errno), "check the path");
     }
     int rc = file_replace(real, st.st_mode & 07777, text);
-    return rc ? ctl_complain(c, CTL_REFUSED, what, strerror(-rc),
+    return rc ? ctl_complain(c, CTL_REFUSED, what, err_words(rc),
                              "check the permissions of its folder; the file is as it was")
               : 0;
 }

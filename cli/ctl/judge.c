@@ -4,6 +4,7 @@
 
 #include "cli/ctl/commands.h"
 #include "cli/ctl/report.h"
+#include "lib/base/err.h"
 #include "policy/facts.h"
 
 /* The tailnet of --facts; NULL without the option. 0, or an exit code after complaining. */
@@ -19,7 +20,7 @@ static int read_facts(struct ctl *c, struct policy_facts **out_facts)
     if (!rc) {
         rc = policy_facts_read(buf_slice(&text), why, out_facts);
         rc = rc ? ctl_complain(c, CTL_REFUSED, "the facts cannot be used",
-                               rc > 0 ? why : strerror(-rc),
+                               rc > 0 ? why : err_words(rc),
                                "the shape is in the manual page: funnelctl man")
                 : 0;
     }
@@ -49,7 +50,7 @@ int ctl_check(struct ctl *c)
     struct ctl_source src = {c->args.words[0], buf_slice(&text)};
     rc = policy_load(src.text, facts, &diags, &p);
     if (rc < 0) {
-        rc = ctl_complain(c, CTL_REFUSED, "cannot judge the policy", strerror(-rc),
+        rc = ctl_complain(c, CTL_REFUSED, "cannot judge the policy", err_words(rc),
                           "give it more memory");
     } else if (c->args.json) {
         AUTO(js_freep) struct js *j = ctl_report_json(&diags);

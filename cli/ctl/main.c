@@ -2,8 +2,9 @@
 #include <stdio.h>
 
 #include "cli/ctl/ctl.h"
+#include "lib/base/log.h"
 
-int main(int argc, char **argv)
+static int begin(int argc, char **argv)
 {
     struct ctl c = {.stdin_taken = false};
     ctl_look(&c);
@@ -17,4 +18,9 @@ int main(int argc, char **argv)
         return CTL_OK;
     }
     return c.args.help ? ctl_help(&c) : c.args.command->run(&c);
+}
+
+int main(int argc, char **argv)
+{
+    return log_end(begin(argc, argv));
 }

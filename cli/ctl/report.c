@@ -36,6 +36,7 @@ static int width_of(struct slice rune)
         return *rune.p == '\t' ? TAB : 1;
     }
     mbstate_t state = {0};
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the state is ours */
     size_t n = mbrtowc(&w, rune.p, rune.n, &state);
     int columns = n == rune.n ? wcwidth(w) : -1;
     return columns < 0 ? 1 : columns;
@@ -163,7 +164,7 @@ static void put_diags(const struct ctl *c,
     for (size_t i = 0; i < diags->count; i++) {
         put_diag(c, to, src, &diags->items[i]);
     }
-    fflush(to);
+    (void)fflush(to); /* a lost line shows at the end: log_end */
 }
 
 size_t ctl_errors(const struct policy_diags *diags)
@@ -247,7 +248,7 @@ int ctl_refuse_syntax(const struct ctl *c,
                                   .line = d->line,
                                   .column = d->column};
         struct policy_diags diags = {&one, 1, false};
-        snprintf(one.message, sizeof one.message, "%s", d->text);
+        text_cut(one.message, sizeof one.message, "%s", d->text);
         AUTO(js_freep) struct js *j = ctl_report_json(&diags);
         int rc = ctl_put_json(c, j);
         return rc ? rc : CTL_REFUSED;

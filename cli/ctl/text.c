@@ -5,6 +5,7 @@
 
 #include "cli/ctl/commands.h"
 #include "cli/ctl/report.h"
+#include "lib/base/err.h"
 
 #define TEXT_MAX (32 * MIB) /* results: escapes and indentation make a document longer */
 
@@ -30,7 +31,7 @@ static int document_read(struct ctl *c, const char *path, struct document *out)
     struct ctl_source src = {path, buf_slice(&out->text)};
     rc = hujson_parse(src.text, out->text.max, &diag, &out->doc);
     if (rc < 0) {
-        return ctl_complain(c, CTL_REFUSED, "cannot read the document", strerror(-rc),
+        return ctl_complain(c, CTL_REFUSED, "cannot read the document", err_words(rc),
                             "give it more memory");
     }
     return rc ? ctl_refuse_syntax(c, &src, &diag) : 0;

@@ -5,7 +5,7 @@
 
 #include "lib/base/mem.h"
 
-#define CHUNK (16u * KIB)
+#define CHUNK (16 * KIB)
 #define ALIGN 16u
 
 struct chunk {

@@ -56,7 +56,7 @@ int buf_reserve(struct buf *b, size_t want)
     if (b->p && b->cap - b->head - b->len >= want) {
         return 0;
     }
-    if (b->head && b->len) {
+    if (b->p && b->head && b->len) {
         memmove(b->p, b->p + b->head, b->len);
     }
     b->head = 0;

@@ -2,6 +2,8 @@
  * own: no locale, no TZ. */
 #include "lib/base/clock.h"
 
+#include "lib/base/text.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -89,5 +91,5 @@ void wall_format_now_ms(char out[WALL_TEXT_SIZE + 8])
     (void)clock_gettime(CLOCK_REALTIME, &now);
     wall_format((struct wall){now.tv_sec}, out);
     size_t n = strlen(out);
-    snprintf(out + n - 1, 8, ".%03dZ", (int)(now.tv_nsec / 1000000));
+    text_fit(out + n - 1, 8, ".%03dZ", (int)(now.tv_nsec / 1000000));
 }

@@ -19,6 +19,9 @@ typedef void (*err_sink_fn)(
 void err_set_sink(err_sink_fn sink);
 int err_note(enum err_kind kind, int code, const char *file, int line, const char *func);
 
+/* What errno (of either sign) means, in words; never NULL. Safe with threads, without locale. */
+const char *err_words(int code);
+
 #define err_origin(code) err_note(ERR_ORIGIN, (code), __FILE__, __LINE__, __func__)
 #define err_trace(code)  err_note(ERR_TRACE, (code), __FILE__, __LINE__, __func__)
 #define err_fold(code)   err_note(ERR_FOLD, (code), __FILE__, __LINE__, __func__)

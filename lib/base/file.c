@@ -11,7 +11,7 @@
 
 #include "lib/base/err.h"
 
-#define PIECE (16u * KIB)
+#define PIECE (16 * KIB)
 
 static int read_into(int fd, struct buf *out)
 {

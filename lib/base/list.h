@@ -18,7 +18,7 @@ static inline bool list_empty(const struct list *l)
     return l->next == l || !l->next;
 }
 
-static inline void list_insert_before_(struct list *at, struct list *n)
+static inline void list_insert_before(struct list *at, struct list *n)
 {
     n->prev = at->prev;
     n->next = at;
@@ -28,12 +28,12 @@ static inline void list_insert_before_(struct list *at, struct list *n)
 
 static inline void list_push_back(struct list *head, struct list *n)
 {
-    list_insert_before_(head, n);
+    list_insert_before(head, n);
 }
 
 static inline void list_push_front(struct list *head, struct list *n)
 {
-    list_insert_before_(head->next, n);
+    list_insert_before(head->next, n);
 }
 
 static inline void list_unlink(struct list *n)
@@ -62,6 +62,8 @@ static inline void list_move_all(struct list *from, struct list *to)
 
 #define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
 /* Safe against unlinking the current node. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): `it` is a name that the macro declares */
 #define LIST_FOREACH(it, head)                                                \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
          it = it##_next, it##_next = it->next)
+/* NOLINTEND(bugprone-macro-parentheses) */

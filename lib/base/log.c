@@ -12,6 +12,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
+#include "lib/base/text.h"
 
 enum { LINE_SIZE = 2048 }; /* a line is below PIPE_BUF, so that a pipe takes it whole */
 
@@ -36,7 +37,7 @@ static void put(struct line *l, const char *p, size_t n)
     l->n += n;
 }
 
-static void puts_(struct line *l, const char *text)
+static void put_str(struct line *l, const char *text)
 {
     put(l, text, strlen(text));
 }
@@ -90,15 +91,15 @@ static void put_value(struct line *l, const struct log_field *f)
         put_text(l, f->slice);
         break;
     case LOG_F_I64:
-        snprintf(number, sizeof number, "%lld", (long long)f->i64);
-        puts_(l, number);
+        text_fit(number, sizeof number, "%lld", (long long)f->i64);
+        put_str(l, number);
         break;
     case LOG_F_U64:
-        snprintf(number, sizeof number, "%llu", (unsigned long long)f->u64);
-        puts_(l, number);
+        text_fit(number, sizeof number, "%llu", (unsigned long long)f->u64);
+        put_str(l, number);
         break;
     case LOG_F_BOOL:
-        puts_(l, f->u64 ? "true" : "false");
+        put_str(l, f->u64 ? "true" : "false");
         break;
     case LOG_F_ERRNO: {
         const char *name = strerrordesc_np((int)(f->i64 < 0 ? -f->i64 : f->i64));
@@ -114,13 +115,13 @@ static void put_value(struct line *l, const struct log_field *f)
 static void put_field(struct line *l, const struct log_field *f)
 {
     if (config.json) {
-        puts_(l, ",\"");
-        puts_(l, f->name);
-        puts_(l, "\":");
+        put_str(l, ",\"");
+        put_str(l, f->name);
+        put_str(l, "\":");
     } else {
-        puts_(l, " ");
-        puts_(l, f->name);
-        puts_(l, "=");
+        put_str(l, " ");
+        put_str(l, f->name);
+        put_str(l, "=");
     }
     put_value(l, f);
 }
@@ -143,7 +144,7 @@ static void put_head(struct line *l, enum log_level level, const char *event)
     const char *const *parts = config.json ? parts_json : parts_text;
     size_t count = config.json ? ARRAY_LEN(parts_json) : ARRAY_LEN(parts_text);
     for (size_t i = 0; i < count; i++) {
-        puts_(l, parts[i]);
+        put_str(l, parts[i]);
     }
 }
 
@@ -190,4 +191,13 @@ int log_complain(int code, const char *what, const char *why, const char *fix)
 {
     fprintf(stderr, "%s: %s\n  why: %s\n  fix: %s\n", config.program, what, why, fix);
     return code;
+}
+
+int log_end(int code)
+{
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || code) {
+        return code;
+    }
+    return log_complain(1, "the output is not whole", err_words(errno),
+                        "make room where stdout goes, and run it again");
 }

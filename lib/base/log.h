@@ -46,14 +46,13 @@ void log_setup(const char *program, enum log_level level, bool json);
 enum log_level log_level_get(void);
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 
-#define LOG_AT(level, event, ...)                                                     \
-    do {                                                                              \
-        if ((level) <= log_level_get()) {                                             \
-            log_write((level), (event),                                               \
-                      (const struct log_field[]){                                     \
-                          {.kind = LOG_F_NONE}, ##__VA_ARGS__, {.kind = LOG_F_END}}); \
-        }                                                                             \
-    } while (0)
+/* An expression, so that a line of log adds no nesting to the function that writes it. */
+#define LOG_AT(level, event, ...)                                                   \
+    ((level) <= log_level_get()                                                     \
+         ? log_write((level), (event),                                              \
+                     (const struct log_field[]){                                    \
+                         {.kind = LOG_F_NONE}, ##__VA_ARGS__, {.kind = LOG_F_END}}) \
+         : (void)0)
 #define log_error(event, ...) LOG_AT(LOG_ERROR, event, ##__VA_ARGS__)
 #define log_warn(event, ...)  LOG_AT(LOG_WARN, event, ##__VA_ARGS__)
 #define log_info(event, ...)  LOG_AT(LOG_INFO, event, ##__VA_ARGS__)
@@ -65,3 +64,7 @@ void log_err_sink(enum err_kind kind, int code, const char *file, int line, cons
 /* Three lines on stderr for a person at a terminal: what, why, fix. Returns `code`, the program's
  * exit code. */
 int log_complain(int code, const char *what, const char *why, const char *fix);
+
+/* For the end of main: `code`, or 1 and a complaint when `code` is 0 but something that was printed
+ * on stdout did not arrive (the stream keeps its first error). */
+int log_end(int code);

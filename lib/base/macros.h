@@ -16,6 +16,17 @@
 #define ARRAY_LEN(a)                  (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
+/* Takes const away where a foreign interface forgot it; what stands there is not written. */
+static inline void *unconst(const void *p)
+{
+    union {
+        const void *in;
+        void *out;
+    } u = {.in = p};
+
+    return u.out;
+}
+
 #define STEAL(p)                    \
     ({                              \
         __typeof__(p) steal_ = (p); \
@@ -31,12 +42,14 @@
     })
 
 /* Declares the pointer clean-up `fnp` for a destructor `fn` that takes NULL. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type */
 #define DEFINE_AUTO(type, fn)            \
     static inline void fn##p(type **ptr) \
     {                                    \
         fn(*ptr);                        \
         *ptr = NULL;                     \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
-#define KIB (1024u)
-#define MIB (1024u * 1024u)
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)

@@ -4,6 +4,9 @@
  */
 #include "lib/base/text.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -11,6 +14,47 @@ static const char alphabet_std[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char alphabet_url[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/* Takes the beginning of a UTF-8 character away from the end of text that was cut there. */
+static void drop_half(char *text, size_t len)
+{
+    size_t lead = len;
+    while (lead && len - lead < 4 && ((unsigned char)text[lead - 1] & 0xc0) == 0x80) {
+        lead--;
+    }
+    if (!lead) {
+        return;
+    }
+    unsigned char c = (unsigned char)text[lead - 1];
+    size_t wanted = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+    if (len - lead + 1 < wanted) {
+        text[lead - 1] = '\0';
+    }
+}
+
+void text_cut(char *out, size_t size, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(out, size, fmt, ap);
+    va_end(ap);
+    if (n < 0) {
+        out[0] = '\0';
+    } else if ((size_t)n >= size) {
+        drop_half(out, size - 1);
+    }
+}
+
+void text_fit(char *out, size_t size, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(out, size, fmt, ap);
+    va_end(ap);
+    if (n < 0 || (size_t)n >= size) {
+        abort(); /* our own bound was wrong; half a path or a name would do harm */
+    }
+}
 
 void text_hex(struct buf *out, struct slice bytes)
 {
@@ -46,7 +90,8 @@ bool text_unhex(struct slice hex, uint8_t *out, size_t out_len)
         }
     }
     for (size_t i = 0; i < out_len; i++) {
-        out[i] = (uint8_t)(hex_value(hex.p[2 * i]) << 4 | hex_value(hex.p[2 * i + 1]));
+        out[i] = (uint8_t)((unsigned)hex_value(hex.p[2 * i]) << 4 |
+                           (unsigned)hex_value(hex.p[2 * i + 1]));
     }
     return true;
 }
@@ -168,7 +213,7 @@ bool text_name(struct slice in, enum text_name_flags flags, char out[TEXT_NAME_S
     }
     for (size_t i = 0; i < in.n; i++) {
         char c = in.p[i];
-        name[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        name[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     }
     name[in.n] = '\0';
     if (name[in.n - 1] == '.') {

@@ -1,10 +1,22 @@
 #pragma once
-/* Hex, base64url (RFC 4648 section 5, no padding) and standard base64, DNS labels and names. */
+/*
+ * Formatting into fixed room, hex, base64url (RFC 4648 section 5, no padding)
+ * and standard base64, DNS labels and names.
+ */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/slice.h"
+
+/*
+ * Two names for the two things that not fitting can mean (snprintf has one
+ * for both). text_cut is for words that people read: what does not fit goes,
+ * whole UTF-8 characters at a time. text_fit is for paths, names, URLs and
+ * keys whose bound the caller knows: not fitting is a bug of ours and aborts.
+ */
+void text_cut(char *out, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void text_fit(char *out, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 void text_hex(struct buf *out, struct slice bytes);              /* lower case */
 bool text_unhex(struct slice hex, uint8_t *out, size_t out_len); /* exact length */

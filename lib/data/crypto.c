@@ -95,6 +95,7 @@ bool crypto_ed25519_verify(const uint8_t public_key[32], struct slice msg, const
 
 /* ---- P-256 and PEM ---- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's type */
 static int no_passphrase(char *out, int size, int writing, void *arg)
 {
     (void)out, (void)size, (void)writing, (void)arg;
@@ -227,7 +228,7 @@ static void read_issuer(X509 *cert, struct crypto_cert *out)
     char cn[sizeof out->issuer];
     if (X509_NAME_get_text_by_NID(name, NID_commonName, cn, sizeof cn) > 0 &&
         text_printable(slice_str(cn), sizeof cn)) {
-        snprintf(out->issuer, sizeof out->issuer, "%s", cn);
+        text_cut(out->issuer, sizeof out->issuer, "%s", cn);
     }
     BIGNUM *serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), NULL);
     char *hex = serial ? BN_bn2hex(serial) : NULL;

@@ -83,7 +83,7 @@ static bool in_wal(struct db *d)
 static int say(struct db *d, char *out_why, size_t why_size, const char *what, const char *path)
 {
     int code = d->h ? sqlite3_errcode(d->h) : SQLITE_NOMEM;
-    snprintf(out_why, why_size, "%s %s: %s", what, path,
+    text_cut(out_why, why_size, "%s %s: %s", what, path,
              !d->h               ? "out of memory"
              : code == SQLITE_OK ? "the file system cannot hold a write-ahead log"
                                  : db_error(d));
@@ -128,9 +128,7 @@ int db_open(const char *path, enum db_mode mode, char *out_why, size_t why_size,
     char real[PATH_MAX];
     int rc = resolve(path, real);
     if (rc < 0) {
-        const char *reason = strerrordesc_np(-rc);
-        snprintf(out_why, why_size, "cannot open %s: its folder: %s", path,
-                 reason ? reason : "error");
+        text_cut(out_why, why_size, "cannot open %s: its folder: %s", path, err_words(rc));
         return err_origin(rc);
     }
     struct db *d = mem_new(sizeof *d);
@@ -390,7 +388,7 @@ static void checksum(const char *sql, char out[2 * CRYPTO_SHA256_SIZE + 1])
     struct buf hex = BUF_MAX(2 * sizeof sum);
     crypto_sha256(slice_str(sql), sum);
     text_hex(&hex, slice_of(sum, sizeof sum));
-    snprintf(out, 2 * CRYPTO_SHA256_SIZE + 1, "%s", buf_cstr(&hex));
+    text_fit(out, 2 * CRYPTO_SHA256_SIZE + 1, "%s", buf_cstr(&hex));
     buf_deinit(&hex);
 }
 
@@ -413,7 +411,7 @@ apply(struct db *d, const struct db_migration *m, const char *sum, char *out_why
     rc = rc < 0 ? rc : record(d, m, sum);
     rc = rc < 0 ? rc : db_commit(&tx);
     if (rc < 0) { /* said before the rollback, which has words of its own */
-        snprintf(out_why, why_size, "migration %s: %s", m->name, db_error(d));
+        text_cut(out_why, why_size, "migration %s: %s", m->name, db_error(d));
     }
     return rc;
 }
@@ -445,21 +443,21 @@ int db_migrate(
         run(d, "CREATE TABLE IF NOT EXISTS schema_migrations("
                "number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT");
     if (rc < 0) {
-        snprintf(out_why, why_size, "migrations: %s", db_error(d));
+        text_cut(out_why, why_size, "migrations: %s", db_error(d));
     }
     for (size_t i = 0; !rc && i < count; i++) {
         char sum[2 * CRYPTO_SHA256_SIZE + 1];
         checksum(list[i].sql, sum);
         int there = applied(d, list[i].number, sum);
         if (there < 0) {
-            snprintf(out_why, why_size, "migration %s %s", list[i].name,
+            text_cut(out_why, why_size, "migration %s %s", list[i].name,
                      there == -EINVAL ? "differs from the one that this database was made with"
                                       : "cannot be looked up");
         }
         rc = there < 0 ? there : there ? 0 : apply(d, &list[i], sum, out_why, why_size);
     }
     if (!rc && applied_count(d) != (int64_t)count) { /* all of ours are there: more is foreign */
-        snprintf(out_why, why_size, "this database was made by a newer version");
+        text_cut(out_why, why_size, "this database was made by a newer version");
         return err_origin(-EINVAL);
     }
     return rc < 0 ? err_trace(rc) : 0;

@@ -12,7 +12,7 @@ enum { DEPTH_MAX = 32, STRING_MAX = 4096 };
 
 static json_t *raw(const struct js *j)
 {
-    return (json_t *)(uintptr_t)j;
+    return unconst(j);
 }
 
 static struct js *cooked(json_t *j)
@@ -47,17 +47,17 @@ struct js *js_parse(struct slice text, size_t max, char *out_why, size_t why_siz
 {
     json_error_t e;
     if (text.n > max) {
-        snprintf(out_why, why_size, "longer than %zu bytes", max);
+        text_cut(out_why, why_size, "longer than %zu bytes", max);
         return NULL;
     }
     if (too_deep(text)) {
-        snprintf(out_why, why_size, "nested deeper than %d levels", DEPTH_MAX);
+        text_cut(out_why, why_size, "nested deeper than %d levels", DEPTH_MAX);
         return NULL;
     }
     json_t *j =
         json_loadb(text.n ? text.p : "", text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     if (!j) {
-        snprintf(out_why, why_size, "line %d, column %d: %s", e.line, e.column, e.text);
+        text_cut(out_why, why_size, "line %d, column %d: %s", e.line, e.column, e.text);
     }
     return cooked(j);
 }
@@ -148,18 +148,18 @@ check_field(const struct js *obj, const struct js_field *f, char *out_why, size_
     size_t max = f->max ? f->max : STRING_MAX;
     if (!v || js_kind(v) == JS_NULL) {
         if (f->required) {
-            snprintf(out_why, why_size, "\"%s\" is missing", f->name);
+            text_cut(out_why, why_size, "\"%s\" is missing", f->name);
         }
         return !f->required;
     }
     bool fits = js_kind(v) == f->kind || (f->kind == JS_REAL && js_kind(v) == JS_INT);
     if (!fits) {
-        snprintf(out_why, why_size, "\"%s\" must be %s", f->name, kind_names[f->kind]);
+        text_cut(out_why, why_size, "\"%s\" must be %s", f->name, kind_names[f->kind]);
         return false;
     }
     size_t n = f->kind == JS_STR ? js_str(v).n : f->kind == JS_ARRAY ? js_len(v) : 0;
     if (n > max) {
-        snprintf(out_why, why_size, "\"%s\" is too long (at most %zu)", f->name, max);
+        text_cut(out_why, why_size, "\"%s\" is too long (at most %zu)", f->name, max);
         return false;
     }
     return true;
@@ -179,7 +179,7 @@ static bool check_known(
     }
     const char *near =
         slice_nearest(slice_str(name), names, count < FIELDS_MAX ? count : FIELDS_MAX);
-    snprintf(out_why, why_size, "unknown member \"%.60s\"%s%s%s", name,
+    text_cut(out_why, why_size, "unknown member \"%.60s\"%s%s%s", name,
              near ? ": did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     return false;
 }
@@ -195,7 +195,7 @@ bool js_check(const struct js *obj,
     const char *name;
     struct js *value;
     if (js_kind(obj) != JS_OBJECT) {
-        snprintf(out_why, why_size, "an object is expected");
+        text_cut(out_why, why_size, "an object is expected");
         return false;
     }
     for (size_t i = 0; i < count; i++) {

@@ -51,4 +51,4 @@ struct fetch *fetch_stream(struct fetcher *f,
                            fetch_line_fn line,
                            fetch_done_fn done,
                            void *arg);
-void fetch_cancel(struct fetch *f); /* no callback comes after; takes NULL */
+void fetch_cancel(struct fetch *x); /* no callback comes after; takes NULL */

@@ -171,7 +171,7 @@ static void outer_open(void *arg)
     }
     f->mhd_fd = pair[1];
     remember_fd(f->srv, pair[1], f);
-    f->inner = stream_new(f->srv->lp, pair[0], NULL, S(""), &inner_ops, NULL, f);
+    f->inner = stream_new(f->srv->lp, pair[0], NULL, &inner_ops, NULL, f);
     if (MHD_add_connection(f->srv->mhd, pair[1], &f->peer.sa, f->peer.len) != MHD_YES) {
         stream_close(f->outer, -ECONNABORTED); /* over MHD's limit: it has closed its end */
         return;
@@ -188,8 +188,8 @@ static const struct stream_ops outer_ops = {.on_open = outer_open,
 static void start(struct front *f)
 {
     int fd = STEAL_FD(f->fd);
-    f->outer = stream_new(f->srv->lp, fd, f->srv->tls ? tls_server(f->srv->tls) : NULL, S(""),
-                          &outer_ops, NULL, f);
+    f->outer = stream_new(f->srv->lp, fd, f->srv->tls ? tls_server(f->srv->tls) : NULL, &outer_ops,
+                          NULL, f);
 }
 
 /* ---- the PROXY header ---- */

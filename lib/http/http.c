@@ -297,6 +297,7 @@ static void take_body(struct http_rq *rq, const char *data, size_t n)
     }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): microhttpd's type */
 static enum MHD_Result answer(void *cls,
                               struct MHD_Connection *conn,
                               const char *url,
@@ -368,7 +369,7 @@ void http_rq_reply(struct http_rq *rq, int status, const char *content_type, str
         http_rq_add_header(rq, "Content-Type", content_type);
     }
     ready(rq,
-          MHD_create_response_from_buffer(body.n, (void *)(uintptr_t)(body.n ? body.p : ""),
+          MHD_create_response_from_buffer(body.n, unconst(body.n ? body.p : ""),
                                           MHD_RESPMEM_MUST_COPY),
           status);
 }
@@ -608,7 +609,7 @@ int http_server_new(struct loop *lp,
             s->mhd ? MHD_get_daemon_info(s->mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
         rc = info ? watch_add(lp, &s->mhd_watch, info->epoll_fd, on_mhd_event, s) : -ENOMEM;
         if (rc < 0) {
-            snprintf(out_why, why_size, "cannot start the HTTP library");
+            text_cut(out_why, why_size, "cannot start the HTTP library");
         }
     }
     if (rc < 0) {

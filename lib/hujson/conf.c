@@ -57,11 +57,17 @@ static void *field(const struct conf_option *o, void *target)
     return (char *)target + o->offset;
 }
 
-static void set_string(const struct conf_option *o, void *target, struct slice s)
+static const char too_long[] = "is too long (at most 400 bytes)";
+
+static const char *set_string(const struct conf_option *o, void *target, struct slice s)
 {
+    if (s.n > CONF_STR_MAX) {
+        return too_long;
+    }
     char **at = field(o, target);
     mem_free(*at);
     *at = slice_dup(s);
+    return NULL;
 }
 
 static const char *set_integer(const struct conf_option *o, void *target, int64_t v)
@@ -88,6 +94,9 @@ static const char *add_item(struct conf_list *list, struct slice s)
 {
     if (list->count == CONF_LIST_MAX) {
         return "has too many items (at most 16)";
+    }
+    if (s.n > CONF_STR_MAX) {
+        return too_long;
     }
     list->items[list->count++] = slice_dup(s);
     return NULL;
@@ -134,7 +143,7 @@ static const char *set_text(const struct conf_option *o, void *target, struct sl
     uint64_t v;
     switch (o->kind) {
     case CONF_STR:
-        set_string(o, target, s);
+        bad = set_string(o, target, s);
         break;
     case CONF_INT:
         if (!slice_u64(negative ? slice_skip(s, 1) : s, INT64_MAX, &v)) {

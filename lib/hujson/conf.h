@@ -22,6 +22,8 @@ enum conf_kind {
 };
 
 #define CONF_LIST_MAX 16
+#define CONF_STR_MAX \
+    400 /* bytes: a path, an address or a name, and room for a file name after it */
 
 struct conf_list {
     char *items[CONF_LIST_MAX];

@@ -183,7 +183,7 @@ void timer_set(struct loop *lp, struct timer *t, struct mono at, loop_fn fn, voi
     *t = (struct timer){.at = at, .fn = fn, .arg = arg, .loop = lp};
     if (lp->timer_count == lp->timer_cap) {
         uint32_t cap = lp->timer_cap * 2 + TABLE_GROWTH;
-        struct timer **bigger = mem_new_array(cap, sizeof *bigger);
+        struct timer **bigger = mem_new_array(cap, sizeof(struct timer *));
         for (uint32_t i = 0; i < lp->timer_count; i++) {
             bigger[i] = lp->heap[i];
         }
@@ -323,8 +323,9 @@ int loop_signals(struct loop *lp, const int *signals, int count, signal_fn fn, v
     for (int i = 0; i < count; i++) {
         sigaddset(&set, signals[i]);
     }
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
-        return err_origin(-errno);
+    int rc = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (rc) {
+        return err_origin(-rc);
     }
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0) {
@@ -332,7 +333,7 @@ int loop_signals(struct loop *lp, const int *signals, int count, signal_fn fn, v
     }
     lp->signal_fn = fn;
     lp->signal_arg = arg;
-    int rc = watch_add(lp, &lp->signals, fd, on_signal, lp);
+    rc = watch_add(lp, &lp->signals, fd, on_signal, lp);
     if (rc < 0) {
         close(fd);
     }

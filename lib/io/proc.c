@@ -86,12 +86,11 @@ become(const struct proc_opts *o, int err_fd, int null_fd, int report_fd, pid_t 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || (o->cwd && chdir(o->cwd) < 0)) {
         _exit(126);
     }
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    err_ignore(pthread_sigmask(SIG_SETMASK, &none, NULL)); /* fails on a wrong `how` alone */
     for (int sig = 1; sig < NSIG; sig++) {
-        signal(sig, SIG_DFL);
+        (void)signal(sig, SIG_DFL); /* KILL, STOP and the library's own refuse */
     }
-    execve(o->argv[0], (char *const *)(uintptr_t)o->argv,
-           o->env ? (char *const *)(uintptr_t)o->env : nothing);
+    execve(o->argv[0], unconst(o->argv), o->env ? unconst(o->env) : nothing);
     int code = errno;
     ssize_t n = write(3, &code, sizeof code);
     (void)n;

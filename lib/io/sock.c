@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base/err.h"
+#include "lib/base/text.h"
 
 static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -30,7 +31,7 @@ void addr_format_ip(const struct addr *a, char out[ADDR_TEXT_SIZE])
     } else if (a->sa.sa_family == AF_INET6) {
         inet_ntop(AF_INET6, &a->in6.sin6_addr, out, ADDR_TEXT_SIZE);
     } else if (a->sa.sa_family == AF_UNIX) {
-        snprintf(out, ADDR_TEXT_SIZE, "unix:%s", a->un.sun_path);
+        text_fit(out, ADDR_TEXT_SIZE, "unix:%s", a->un.sun_path);
     }
 }
 
@@ -42,7 +43,7 @@ void addr_format(const struct addr *a, char out[ADDR_TEXT_SIZE])
     if (a->sa.sa_family == AF_UNIX) {
         memcpy(out, ip, sizeof ip);
     } else {
-        snprintf(out, ADDR_TEXT_SIZE, v6 ? "[%.60s]:%u" : "%.60s:%u", ip, addr_port(a));
+        text_fit(out, ADDR_TEXT_SIZE, v6 ? "[%.60s]:%u" : "%.60s:%u", ip, addr_port(a));
     }
 }
 

@@ -13,6 +13,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 
 enum {
     IN_MAX = 64 * 1024,
@@ -95,7 +96,7 @@ void stream_abandon(struct stream *s)
 static void fail(struct stream *s, int why)
 {
     if (s->tls && *tls_why(s->tls)) {
-        snprintf(s->words, sizeof s->words, "%s", tls_why(s->tls));
+        text_cut(s->words, sizeof s->words, "%s", tls_why(s->tls));
     }
     stream_close(s, why);
 }
@@ -388,7 +389,6 @@ static void on_timeout(void *arg)
 struct stream *stream_new(struct loop *lp,
                           int fd,
                           struct tls *tls,
-                          struct slice early,
                           const struct stream_ops *ops,
                           const struct stream_opts *opts,
                           void *arg)
@@ -406,8 +406,8 @@ struct stream *stream_new(struct loop *lp,
     buf_init(&s->out, s->out_max);
     s->watch = WATCH_INIT;
     int rc = watch_add(lp, &s->watch, fd, on_event, s);
-    if (!rc && early.n) {
-        rc = tls ? tls_feed(tls, early) : (buf_push(&s->in, early) ? -EMSGSIZE : 0);
+    if (!rc && opts->early.n) {
+        rc = tls ? tls_feed(tls, opts->early) : (buf_push(&s->in, opts->early) ? -EMSGSIZE : 0);
     }
     if (rc < 0) {
         if (s->watch.fd < 0) {

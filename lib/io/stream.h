@@ -27,17 +27,17 @@ struct stream_ops {
 };
 
 struct stream_opts {
+    struct slice early;      /* input that was read from fd before; copied */
     size_t in_max;           /* most unconsumed input; more is -EMSGSIZE. 0: 64 KiB */
     size_t out_max;          /* most queued output. 0: 256 KiB */
     size_t low_water;        /* 0: out_max / 2 */
     int64_t open_timeout_ns; /* connect and handshake; 0: 10 s */
 };
 
-/* Takes fd and tls (NULL: plain). `early` is input that was already read from fd. */
+/* Takes fd and tls (NULL: plain). opts may be NULL. */
 struct stream *stream_new(struct loop *lp,
                           int fd,
                           struct tls *tls,
-                          struct slice early,
                           const struct stream_ops *ops,
                           const struct stream_opts *opts,
                           void *arg);

@@ -17,6 +17,7 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/io/tls_priv.h"
 
 enum {
@@ -103,7 +104,7 @@ static int on_alpn(SSL *ssl,
 {
     (void)ssl;
     const struct tls_ctx *ctx = arg;
-    for (const char *const *want = ctx->alpn; want && *want; want++) {
+    for (const char *const *want = ctx->alpn; *want; want++) {
         size_t n = strlen(*want);
         for (unsigned i = 0; i < in_len && i + 1u + in[i] <= in_len; i += 1u + in[i]) {
             if (in[i] == n && memcmp(in + i + 1, *want, n) == 0) {
@@ -127,7 +128,7 @@ static int on_sni(SSL *ssl, int *alert, void *arg)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
     if (t) {
-        snprintf(t->sni, sizeof t->sni, "%s", canonical);
+        text_fit(t->sni, sizeof t->sni, "%s", canonical);
     }
     if (!ctx->sni_fn) {
         return SSL_TLSEXT_ERR_OK;
@@ -234,8 +235,7 @@ struct tls *tls_client(struct tls_ctx *ctx, const char *name)
     struct tls *t = tls_new(ctx);
     SSL_set_connect_state(t->ssl);
     if (name && *name) {
-        SSL_ctrl(t->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                 (char *)(uintptr_t)name);
+        SSL_ctrl(t->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, unconst(name));
         SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
         SSL_set1_host(t->ssl, name);
     }
@@ -260,10 +260,10 @@ static int fail(struct tls *t)
     long verify = SSL_get_verify_result(t->ssl);
     t->failed = true;
     if (verify != X509_V_OK) {
-        snprintf(t->why, sizeof t->why, "certificate: %s", X509_verify_cert_error_string(verify));
+        text_cut(t->why, sizeof t->why, "certificate: %s", X509_verify_cert_error_string(verify));
     } else {
         const char *reason = ERR_reason_error_string(code);
-        snprintf(t->why, sizeof t->why, "%s", reason ? reason : "the peer broke the protocol");
+        text_cut(t->why, sizeof t->why, "%s", reason ? reason : "the peer broke the protocol");
     }
     ERR_clear_error();
     return err_origin(-EPROTO);

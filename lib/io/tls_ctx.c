@@ -11,6 +11,7 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
+#include "lib/base/text.h"
 #include "lib/io/tls_priv.h"
 
 enum { TICKET_KEY_SIZE = 80, KEY_YEARS = 30 };
@@ -19,7 +20,7 @@ static int refuse(char *out_why, size_t why_size, const char *what, const char *
 {
     unsigned long code = ERR_peek_last_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
-    snprintf(out_why, why_size, "%s%s%s%s%s", what, file ? " " : "", file ? file : "",
+    text_cut(out_why, why_size, "%s%s%s%s%s", what, file ? " " : "", file ? file : "",
              reason ? ": " : "", reason ? reason : "");
     ERR_clear_error();
     return err_origin(-EINVAL);
@@ -56,7 +57,7 @@ void tls_ctx_unref(struct tls_ctx *ctx)
     }
     SSL_CTX_free(ctx->ssl);
     for (size_t i = 0; ctx->alpn[i]; i++) {
-        mem_free((void *)(uintptr_t)ctx->alpn[i]);
+        mem_free(unconst(ctx->alpn[i]));
     }
     mem_free(ctx);
 }
@@ -70,6 +71,7 @@ static void keep_alpn(struct tls_ctx *ctx, const char *const *alpn)
 
 /* ---- certificates and keys ---- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's type */
 static int no_passphrase(char *out, int size, int writing, void *arg)
 {
     (void)out, (void)size, (void)writing, (void)arg;
@@ -147,8 +149,7 @@ set_tickets(SSL_CTX *c, const struct tls_server_opts *opts, char *out_why, size_
     SSL_CTX_set_session_id_context(c, context, sizeof context - 1);
     if (opts->ticket_key.n) {
         if (opts->ticket_key.n != TICKET_KEY_SIZE ||
-            SSL_CTX_set_tlsext_ticket_keys(c, (void *)(uintptr_t)opts->ticket_key.p,
-                                           TICKET_KEY_SIZE) != 1) {
+            SSL_CTX_set_tlsext_ticket_keys(c, unconst(opts->ticket_key.p), TICKET_KEY_SIZE) != 1) {
             return refuse(out_why, why_size, "the ticket key must have 80 bytes", NULL);
         }
     }

@@ -279,7 +279,7 @@ int main(int argc, char **argv)
     if (in < 0 || fcntl(in, F_SETFL, O_NONBLOCK) < 0) {
         return 69;
     }
-    t.in = stream_new(t.lp, in, NULL, S(""), &stdin_ops, NULL, &t);
+    t.in = stream_new(t.lp, in, NULL, &stdin_ops, NULL, &t);
     int rc = loop_run(t.lp);
     acme_issuer_free(t.issuer);
     for (int i = 0; i < 5; i++) {

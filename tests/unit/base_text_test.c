@@ -64,6 +64,25 @@ static void utf8(void **state)
     assert_false(text_printable(S("ann's laptop"), 11));
 }
 
+static void words_are_cut_at_whole_characters(void **state)
+{
+    (void)state;
+    const char *text = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z"; /* 1, 2, 3, 4, 1 bytes */
+    static const size_t kept[] = {0, 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11};
+    char out[16];
+    for (size_t size = 1; size < ARRAY_LEN(kept); size++) {
+        memset(out, 'x', sizeof out);
+        text_cut(out, size, "%s", text);
+        assert_int_equal(strlen(out), kept[size]);
+        assert_memory_equal(out, text, kept[size]);
+        assert_int_equal(out[size], 'x');
+    }
+    text_cut(out, sizeof out, "%s", "\xff\x80\x80\x80\x80 not UTF-8, and longer"); /* ends */
+    assert_int_equal(strlen(out), sizeof out - 1);
+    text_fit(out, sizeof out, "%s/%d", "exactly", 1234567);
+    assert_string_equal(out, "exactly/1234567");
+}
+
 static void numbers(void **state)
 {
     (void)state;
@@ -133,9 +152,10 @@ static void secrets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),   cmocka_unit_test(base64), cmocka_unit_test(utf8),
-        cmocka_unit_test(numbers), cmocka_unit_test(times),  cmocka_unit_test(maps),
-        cmocka_unit_test(secrets),
+        cmocka_unit_test(names),   cmocka_unit_test(base64),
+        cmocka_unit_test(utf8),    cmocka_unit_test(numbers),
+        cmocka_unit_test(times),   cmocka_unit_test(maps),
+        cmocka_unit_test(secrets), cmocka_unit_test(words_are_cut_at_whole_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

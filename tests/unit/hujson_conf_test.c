@@ -48,6 +48,9 @@ static const struct conf_option table[] = {
      .help = "ports"},
 };
 
+#define X50  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define LONG X50 X50 X50 X50 X50 X50 X50 X50 "x"
+
 static void loads_and_prints(void **state)
 {
     (void)state;
@@ -85,6 +88,8 @@ static void refuses(void **state)
         {"{\"name\": \"x\", \"name\": \"y\"}", "twice", 1, 15},
         {"{}", "name is missing", 1, 1},
         {"[]", "must hold an object", 1, 1},
+        {"{\"name\": \"" LONG "\"}", "too long", 1, 10},
+        {"{\"name\": \"x\", \"items\": [\"" LONG "\"]}", "too long", 1, 24},
         {"{\"name\": }", "invalid character", 1, 10},
     };
 

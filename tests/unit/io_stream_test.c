@@ -60,8 +60,8 @@ exchange(struct loop *lp, struct tls *server, struct tls *client, struct end *a,
     assert_int_equal(sock_pair(fds), 0);
     buf_init(&a->got, MIB);
     buf_init(&b->got, MIB);
-    a->s = stream_new(lp, fds[0], server, S(""), &ops, NULL, a);
-    b->s = stream_new(lp, fds[1], client, S(""), &ops, NULL, b);
+    a->s = stream_new(lp, fds[0], server, &ops, NULL, a);
+    b->s = stream_new(lp, fds[1], client, &ops, NULL, b);
     assert_int_equal(stream_write(b->s, S("early ")), 0); /* before the handshake */
     turn_until(lp, &a->open);
     turn_until(lp, &b->open);

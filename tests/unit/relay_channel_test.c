@@ -162,7 +162,7 @@ static void on_accept(void *arg, uint32_t events)
         assert_true(ctl.count < CONNS);
         struct conn *c = &ctl.conns[ctl.count++];
         c->in = BUF_MAX(65536);
-        c->s = stream_new(r.lp, fd, NULL, S(""), &conn_ops, NULL, c);
+        c->s = stream_new(r.lp, fd, NULL, &conn_ops, NULL, c);
     }
 }
 

@@ -56,7 +56,7 @@ static void without_descriptors(void **state)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
     for (int i = 0; i < 3; i++) {
         c[i] = (struct caller){.got = BUF_MAX(100)};
-        c[i].s = stream_new(w.r.lp, dial(w.port), NULL, S(""), &caller_ops, NULL, &c[i]);
+        c[i].s = stream_new(w.r.lp, dial(w.port), NULL, &caller_ops, NULL, &c[i]);
     }
     int next = dup(0);
     assert_true(next >= 0);

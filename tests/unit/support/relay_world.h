@@ -169,7 +169,7 @@ static inline struct buf make_token(const char *node, const char *relay, const u
 static inline void agent_dial(struct fake_agent *a, struct slice token)
 {
     *a = (struct fake_agent){.bye = -1};
-    a->s = stream_new(w.r.lp, dial(w.port), tls_client(w.session_ctx, "relay1.example.org"), S(""),
+    a->s = stream_new(w.r.lp, dial(w.port), tls_client(w.session_ctx, "relay1.example.org"),
                       &agent_ops, NULL, a);
     session_init(&a->proto, SESSION_AGENT, (struct seal){seal_session, a}, &session_ops, a,
                  mono_now());
@@ -278,7 +278,7 @@ static inline struct fake_leg *leg_dial(struct fake_agent *a, enum behaviour how
     }
     *l = (struct fake_leg){
         .how = how, .reset = -1, .hello = BUF_MAX(HELLO_WIRE_MAX), .got = BUF_MAX(2 * BULK)};
-    l->s = stream_new(w.r.lp, dial(w.port), tls, S(""), &leg_stream_ops, NULL, l);
+    l->s = stream_new(w.r.lp, dial(w.port), tls, &leg_stream_ops, NULL, l);
     leg_init(&l->proto, LEG_AGENT, (struct seal){seal_leg, l}, &leg_ops, l);
     struct buf b = BUF_MAX(100);
     struct frame_join j = {.number = number};
@@ -395,7 +395,7 @@ static inline struct buf make_hello(const char *name)
 static inline void call_raw(struct caller *c, uint16_t port)
 {
     *c = (struct caller){.got = BUF_MAX(2 * BULK)};
-    c->s = stream_new(w.r.lp, dial(port), NULL, S(""), &caller_ops, NULL, c);
+    c->s = stream_new(w.r.lp, dial(port), NULL, &caller_ops, NULL, c);
 }
 
 static inline void call(struct caller *c, const char *name)
