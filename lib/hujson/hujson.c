@@ -170,8 +170,7 @@ static enum step unexpected(struct parser *ps, const char *at_end, const char *w
 static enum step after_name(struct parser *ps)
 {
     if (ps->lx.at >= ps->lx.size || ps->lx.p[ps->lx.at] != ':') {
-        return unexpected(ps, "parsing object after name: unexpected EOF",
-                          "after object name (expecting ':')");
+        return unexpected(ps, "parsing object after name: unexpected EOF", "after object name");
     }
     ps->before = ++ps->lx.at;
     return hujson_take_extra(&ps->lx) ? STEP_VALUE : STEP_FAIL;
@@ -204,14 +203,14 @@ static enum step after_value(struct parser *ps)
 {
     bool name = ps->depth && parent(ps)->kind == HUJSON_OBJECT &&
                 (ps->count - ps->open[ps->depth - 1]) % 2 == 0;
-    if (name && last(ps)->kind != HUJSON_STRING) {
-        hujson_fail_char(&ps->lx, last(ps)->start, "at start of object name");
-        return STEP_FAIL;
-    }
     if (!hujson_take_extra(&ps->lx)) {
         return STEP_FAIL;
     }
     last(ps)->after = ps->lx.at;
+    if (name && last(ps)->kind != HUJSON_STRING) {
+        hujson_fail_char(&ps->lx, last(ps)->start, "at start of object name");
+        return STEP_FAIL;
+    }
     if (!ps->depth) {
         return STEP_CLOSED;
     }

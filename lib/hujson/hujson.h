@@ -119,3 +119,8 @@ void hujson_pointer_of(const struct hujson_doc *d, size_t offset, struct buf *ou
 void hujson_standardize(const struct hujson_doc *d, struct buf *out);
 /* Without comments, white space and trailing commas. 0 or HUJSON_TOO_BIG. */
 int hujson_minimize(const struct hujson_doc *d, struct buf *out) MUST_CHECK;
+/*
+ * The text as the reference formats it, byte for byte (1.9). Lone surrogates become U+FFFD there.
+ * 0, HUJSON_TOO_BIG (out is as before) or -ENOMEM.
+ */
+int hujson_format(const struct hujson_doc *d, struct buf *out) MUST_CHECK;

@@ -82,6 +82,8 @@ enum hujson_lone {
 bool hujson_decode(struct slice literal, enum hujson_lone lone, struct buf *out);
 /* Appends the shortest literal of a decoded text, with quotes (policy.md 1.9, 3). */
 void hujson_encode(struct slice text, struct buf *out);
+/* Both: the literal as the formatter writes it. */
+bool hujson_reencode(struct slice literal, struct buf *scratch, struct buf *out);
 
 /* ---- hujson_tree.c ---- */
 
@@ -97,10 +99,19 @@ struct hujson_walk {
 
     uint32_t depth;
     const struct hujson_node *root; /* not visited yet */
-    const struct hujson_node *node; /* the one visited now */
-    uint32_t index;                 /* its place among the items of its parent */
-    bool in_object;
+
+    /* What is visited now. */
+    const struct hujson_node *node, *parent; /* parent: NULL at the root */
+    uint32_t index;                          /* among the items of the parent */
+    uint32_t level;                          /* 0 for the root; set for items only */
+    bool is_name, is_value;                  /* in an object; neither in an array */
 };
+
+/* No comma stands between the node and its parent's closer. */
+static inline bool hujson_walk_is_last(const struct hujson_walk *w)
+{
+    return w->index + 1 == w->parent->count * hujson_stride(w->parent);
+}
 
 enum hujson_visit { HUJSON_VISIT_ITEM, HUJSON_VISIT_CLOSE, HUJSON_VISIT_END };
 

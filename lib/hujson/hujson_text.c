@@ -99,3 +99,13 @@ void hujson_encode(struct slice text, struct buf *out)
     }
     buf_addc(out, '"');
 }
+
+bool hujson_reencode(struct slice literal, struct buf *scratch, struct buf *out)
+{
+    buf_clear(scratch);
+    if (!hujson_decode(literal, HUJSON_LONE_REPLACE, scratch)) {
+        return false;
+    }
+    hujson_encode(buf_slice(scratch), out);
+    return buf_ok(out);
+}

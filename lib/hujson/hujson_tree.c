@@ -4,25 +4,36 @@
  */
 #include "lib/hujson/hujson_priv.h"
 
+/* Where w->node stands in its parent, which is on top of the stack. */
+static void set_place(struct hujson_walk *w, uint32_t index)
+{
+    w->parent = w->depth ? w->stack[w->depth - 1].node : NULL;
+    w->index = index;
+    w->is_name = w->parent && w->parent->kind == HUJSON_OBJECT && index % 2 == 0;
+    w->is_value = w->parent && w->parent->kind == HUJSON_OBJECT && index % 2 == 1;
+}
+
 enum hujson_visit hujson_walk_next(struct hujson_walk *w)
 {
     if (w->root) {
         w->node = w->root;
         w->root = NULL;
+        set_place(w, 0);
     } else if (!w->depth) {
         return HUJSON_VISIT_END;
     } else {
         const struct hujson_node *n = w->stack[w->depth - 1].node;
         uint32_t i = w->stack[w->depth - 1].next++;
-        w->in_object = n->kind == HUJSON_OBJECT;
         if (i == n->count * hujson_stride(n)) {
             w->node = n;
             w->depth--;
+            set_place(w, w->depth ? w->stack[w->depth - 1].next - 1 : 0);
             return HUJSON_VISIT_CLOSE;
         }
         w->node = &n->items[i];
-        w->index = i;
+        set_place(w, i);
     }
+    w->level = w->depth;
     if (hujson_is_composite(w->node)) {
         w->stack[w->depth].next = 0;
         w->stack[w->depth++].node = w->node;
@@ -32,7 +43,7 @@ enum hujson_visit hujson_walk_next(struct hujson_walk *w)
 
 static const char *separator(const struct hujson_walk *w)
 {
-    return !w->index ? "" : w->in_object && w->index % 2 ? ":" : ",";
+    return !w->index ? "" : w->is_value ? ":" : ",";
 }
 
 static const char *closer(const struct hujson_node *n)

@@ -1,130 +1,6 @@
-/* The conformance cases of the HuJSON layer (tests/data/policy-cases.json), read by the parser
- * under test itself. */
-#include <stdio.h>
-
-#include "lib/base/file.h"
-#include "lib/base/mem.h"
-#include "lib/base/text.h"
+/* The tree: depth, decoded strings, pointers. The conformance cases are in hujson_cases_test.c. */
 #include "lib/hujson/hujson.h"
 #include "tests/unit/support/test.h"
-
-static struct hujson_doc *cases_doc;
-
-static struct slice get_str(const struct hujson_doc *d,
-                            const struct hujson_node *obj,
-                            const char *name,
-                            struct buf *out)
-{
-    const struct hujson_node *n = hujson_find(d, obj, slice_str(name));
-    buf_clear(out);
-    return n && hujson_string(d, n, out) ? buf_slice(out) : S("");
-}
-
-static int64_t get_int(const struct hujson_doc *d, const struct hujson_node *obj, const char *name)
-{
-    const struct hujson_node *n = hujson_find(d, obj, slice_str(name));
-    int64_t v = -1;
-    return n && hujson_integer(d, n, 0, INT32_MAX, &v) ? v : -1;
-}
-
-/* A string, {hex} or {gen: [{text, count}]}; false for strings that hold a NUL, which this reader
- * refuses. */
-static bool build_input(const struct hujson_doc *d, const struct hujson_node *in, struct buf *out)
-{
-    struct buf text = BUF_MAX(MIB);
-    bool ok = true;
-    if (hujson_kind(in) == HUJSON_STRING) {
-        ok = hujson_string(d, in, out);
-    } else if (hujson_find(d, in, S("hex"))) {
-        struct slice hex = get_str(d, in, "hex", &text);
-        struct slice part;
-        while (slice_split(&hex, ' ', &part)) {
-            uint8_t byte;
-            assert_true(text_unhex(part, &byte, 1));
-            buf_addc(out, (char)byte);
-        }
-    } else {
-        const struct hujson_node *gen = hujson_find(d, in, S("gen"));
-        for (size_t i = 0; i < hujson_count(gen); i++) {
-            struct slice part = get_str(d, hujson_at(gen, i), "text", &text);
-            for (int64_t k = get_int(d, hujson_at(gen, i), "count"); k > 0; k--) {
-                buf_add(out, part);
-            }
-        }
-    }
-    buf_deinit(&text);
-    return ok;
-}
-
-static void check_ok(const struct hujson_doc *d,
-                     const struct hujson_node *expect,
-                     struct hujson_doc *got,
-                     struct slice input)
-{
-    struct buf out = BUF_MAX(4 * MIB), want = BUF_MAX(MIB);
-    hujson_print(got, &out);
-    assert_true(slice_eq(buf_slice(&out), input));
-    if (hujson_find(d, expect, S("min"))) {
-        buf_clear(&out);
-        assert_int_equal(hujson_minimize(got, &out), 0);
-        assert_true(slice_eq(buf_slice(&out), get_str(d, expect, "min", &want)));
-    }
-    if (hujson_find(d, expect, S("standard"))) {
-        buf_clear(&out);
-        hujson_standardize(got, &out);
-        assert_true(slice_eq(buf_slice(&out), get_str(d, expect, "standard", &want)));
-    }
-    buf_deinit(&out);
-    buf_deinit(&want);
-}
-
-static void run_case(const struct hujson_doc *d, const struct hujson_node *c, struct slice id)
-{
-    struct buf input = BUF_MAX(8 * MIB), text = BUF_MAX(MIB);
-    const struct hujson_node *expect = hujson_find(d, c, S("expect"));
-    if (!build_input(d, hujson_find(d, c, S("input")), &input)) {
-        buf_deinit(&input);
-        return;
-    }
-    struct hujson_diag diag = {0};
-    struct hujson_doc *got = NULL;
-    int rc = hujson_parse(buf_slice(&input), 4 * MIB, &diag, &got);
-    if (slice_eq(get_str(d, expect, "result", &text), S("ok"))) {
-        if (rc) {
-            fail_msg("%.*s: %d:%d %s", (int)id.n, id.p, diag.line, diag.column, diag.text);
-        }
-        check_ok(d, expect, got, buf_slice(&input));
-    } else {
-        struct slice want = get_str(d, expect, "message", &text);
-        if (rc != HUJSON_SYNTAX || diag.line != get_int(d, expect, "line") ||
-            diag.column != get_int(d, expect, "column") ||
-            !slice_starts(slice_str(diag.text), want)) {
-            fail_msg("%.*s: %d, %d:%d %s, not %.*s", (int)id.n, id.p, rc, diag.line, diag.column,
-                     diag.text, (int)want.n, want.p);
-        }
-    }
-    hujson_free(got);
-    buf_deinit(&input);
-    buf_deinit(&text);
-}
-
-static void conformance(void **state)
-{
-    (void)state;
-    struct buf kind = BUF_MAX(64), id = BUF_MAX(64);
-    const struct hujson_node *list = hujson_find(cases_doc, hujson_root(cases_doc), S("cases"));
-    int ran = 0;
-    for (size_t i = 0; i < hujson_count(list); i++) {
-        const struct hujson_node *c = hujson_at(list, i);
-        if (slice_eq(get_str(cases_doc, c, "kind", &kind), S("hujson-parse"))) {
-            run_case(cases_doc, c, get_str(cases_doc, c, "id", &id));
-            ran++;
-        }
-    }
-    assert_true(ran >= 30);
-    buf_deinit(&kind);
-    buf_deinit(&id);
-}
 
 static void depth_is_counted(void **state)
 {
@@ -239,20 +115,11 @@ static void pointers(void **state)
 
 int main(void)
 {
-    struct buf text = BUF_MAX(4 * MIB);
-    struct hujson_diag diag;
-    if (file_read(SOURCE_DIR "/tests/data/policy-cases.json", &text) ||
-        hujson_parse(buf_slice(&text), 4 * MIB, &diag, &cases_doc)) {
-        fprintf(stderr, "cannot read the cases\n");
-        return 1;
-    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conformance),    cmocka_unit_test(depth_is_counted),
-        cmocka_unit_test(strings_decode), cmocka_unit_test(borrowed_strings),
+        cmocka_unit_test(depth_is_counted),
+        cmocka_unit_test(strings_decode),
+        cmocka_unit_test(borrowed_strings),
         cmocka_unit_test(pointers),
     };
-    int rc = cmocka_run_group_tests(tests, NULL, NULL);
-    hujson_free(cases_doc);
-    buf_deinit(&text);
-    return rc;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
