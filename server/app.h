@@ -237,6 +237,7 @@ void page_script(void *app, struct http_rq *rq);
 void page_message(
     struct http_rq *rq, int status, const char *title, const char *text, const char *link);
 void page_head(struct buf *out, const char *title, const struct identity *id);
+void page_time(struct buf *out, struct wall t); /* "2026-11-24 12:00 UTC", exact for programs */
 void page_send(struct http_rq *rq, int status, struct buf *out); /* takes the page's end and out */
 void page_login_form(struct http_rq *rq, int status, const char *complaint);
 void page_setup_form(struct http_rq *rq, int status, const char *complaint);

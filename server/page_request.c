@@ -11,7 +11,7 @@ enum { PAGE_MAX = 4 * 1024 * 1024, NEW_NODE_S = 86400 };
 static void put_diff(struct buf *out, struct slice diff)
 {
     struct slice line;
-    buf_adds(out, "<pre class=diff>");
+    buf_adds(out, "<pre class=diff><code>");
     while (diff.n && slice_split(&diff, '\n', &line)) {
         int c = line.n ? line.p[0] : ' ';
         buf_addf(out, "<span class=%s>",
@@ -22,24 +22,22 @@ static void put_diff(struct buf *out, struct slice diff)
         html_text(out, line);
         buf_adds(out, "</span>");
     }
-    buf_adds(out, "</pre>");
+    buf_adds(out, "</code></pre>");
 }
 
-static void
-put_facts(struct app *a, struct buf *out, const struct store_node *n, const struct store_request *r)
+static void put_facts(struct buf *out, const struct store_node *n, const struct store_request *r)
 {
-    char name[TEXT_NAME_SIZE], created[WALL_TEXT_SIZE], asked[WALL_TEXT_SIZE],
-        expires[WALL_TEXT_SIZE];
-    app_fqdn(a, n->label, name);
-    wall_format(n->created, created);
-    wall_format(r->created, asked);
-    wall_format(r->expires, expires);
+    bool fresh = wall_now().s - n->created.s < NEW_NODE_S;
     html_fmt(out, "<dl><dt>Node<dd id=node>%s (%s, %s)", n->label, n->os, n->stable_id);
     html_fmt(out, "<dt>Owner<dd id=user>%s", n->login);
     html_fmt(out, "<dt>Tailnet address<dd>%s<dt>Comes from<dd id=address>%s", n->ipv4, n->remote);
-    buf_adds(out, wall_now().s - n->created.s < NEW_NODE_S ? "<dt>Joined<dd class=bad>"
-                                                           : "<dt>Joined<dd>");
-    html_fmt(out, "%s<dt>Asked<dd>%s<dt>Valid until<dd>%s</dl>", created, asked, expires);
+    buf_adds(out, fresh ? "<dt>Joined<dd class=bad>" : "<dt>Joined<dd>");
+    page_time(out, n->created);
+    buf_adds(out, fresh ? " (new: less than a day ago)<dt>Asked<dd>" : "<dt>Asked<dd>");
+    page_time(out, r->created);
+    buf_adds(out, "<dt>Valid until<dd>");
+    page_time(out, r->expires);
+    buf_adds(out, "</dl>");
 }
 
 static void put_sentence(struct app *a,
@@ -149,7 +147,7 @@ static void show(struct app *a,
         html_fmt(&out, "<p class=bad role=alert>%s</p>", notice);
     }
     put_sentence(a, &out, &n, r);
-    put_facts(a, &out, &n, r);
+    put_facts(&out, &n, r);
     html_fmt(
         &out,
         "<h2>Match code</h2><p class=code id=match>%s</p><p class=dim>The same code stands in the terminal of the "

@@ -29,7 +29,7 @@ void page_head(struct buf *out, const char *title, const struct identity *id)
         out,
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>%s – OpenFunnel</title>"
         "<meta name=viewport content=\"width=device-width,initial-scale=1\">"
-        "<link rel=stylesheet href=/style.css></head><body><header><strong>OpenFunnel</strong>",
+        "<link rel=stylesheet href=/style.css></head><body><header><a class=home href=/>OpenFunnel</a>",
         title);
     if (id) {
         html_fmt(out,
@@ -38,6 +38,14 @@ void page_head(struct buf *out, const char *title, const struct identity *id)
                  id->csrf, id->user.login);
     }
     buf_adds(out, "</header><main>");
+}
+
+void page_time(struct buf *out, struct wall t)
+{
+    char text[WALL_TEXT_SIZE];
+    wall_format(t, text);
+    html_fmt(out, "<time datetime=\"%s\">", text);
+    buf_addf(out, "%.10s %.5s UTC</time>", text, text + sizeof "2026-11-24");
 }
 
 void page_send(struct http_rq *rq, int status, struct buf *out)
@@ -53,7 +61,8 @@ void page_message(
 {
     struct buf out = BUF_MAX(PAGE_MAX);
     page_head(&out, title, NULL);
-    html_fmt(&out, "<div class=card><h1>%s</h1><p>%s</p><p><a href=\"%s\">Go on</a></p></div>",
+    html_fmt(&out,
+             "<div class=\"card narrow\"><h1>%s</h1><p>%s</p><p><a href=\"%s\">Go on</a></p></div>",
              title, text, link);
     page_send(rq, status, &out);
 }
@@ -94,15 +103,19 @@ void page_login_form(struct http_rq *rq, int status, const char *complaint)
 {
     struct buf out = BUF_MAX(PAGE_MAX);
     page_head(&out, "Sign in", NULL);
-    buf_adds(&out, "<div class=card><h1>Sign in</h1>");
+    buf_adds(&out, "<div class=\"card narrow\"><h1>Sign in</h1>");
     complain(&out, complaint);
-    buf_adds(
-        &out,
-        "<form method=post action=/login><label for=login>Login</label>"
-        "<input type=text id=login name=login autocomplete=username required autofocus>"
-        "<label for=password>Password</label>"
-        "<input type=password id=password name=password autocomplete=current-password required>"
-        "<div class=row><button>Sign in</button></div></form></div>");
+    /* After a wrong password only that is typed again. */
+    struct slice login = slice_trim(http_rq_form(rq, "login"));
+    const char *first = login.n ? "" : " autofocus", *then = login.n ? " autofocus" : "";
+    buf_adds(&out, "<form method=post action=/login><label for=login>Login</label>"
+                   "<input type=text id=login name=login autocomplete=username required value=\"");
+    html_text(&out, login);
+    buf_addf(&out,
+             "\"%s><label for=password>Password</label>"
+             "<input type=password id=password name=password autocomplete=current-password "
+             "required%s><div class=row><button>Sign in</button></div></form></div>",
+             first, then);
     page_send(rq, status, &out);
 }
 
@@ -110,8 +123,10 @@ void page_setup_form(struct http_rq *rq, int status, const char *complaint)
 {
     struct buf out = BUF_MAX(PAGE_MAX);
     page_head(&out, "Set up", NULL);
-    buf_adds(&out, "<div class=card><h1>Set up your account</h1>");
+    buf_adds(&out, "<div class=\"card narrow\"><h1>Set up your account</h1>");
     complain(&out, complaint);
+    buf_adds(&out, "<p class=dim>The code comes with your link. It works once, for one hour; "
+                   "<code>funnel-control setup-link</code> makes another.</p>");
     buf_adds(
         &out,
         "<form method=post action=/setup><label for=code>One-time code</label>"
@@ -169,6 +184,7 @@ void page_logout(void *app, struct http_rq *rq)
 struct rows {
     struct app *a;
     struct buf *out;
+    const struct store_node *node; /* whose requests are listed */
     size_t count;
 };
 
@@ -178,7 +194,7 @@ static void node_row(void *arg, const struct store_node *n)
     char name[TEXT_NAME_SIZE];
     app_fqdn(r->a, n->label, name);
     html_fmt(r->out, "<tr><td>%s</td><td>%s</td><td>%s</td></tr>", name, n->login,
-             policy_state_may(r->a, n) ? "may funnel" : "no right");
+             policy_state_may(r->a, n) ? "permitted" : "not permitted");
     r->count++;
 }
 
@@ -186,8 +202,10 @@ static void request_row(void *arg, const struct store_request *q)
 {
     struct rows *r = arg;
     if (strcmp(q->state, "pending") == 0) {
-        html_fmt(r->out, "<li><a href=\"/f/%s\">Request %s, port %d</a></li>", q->stable_id,
-                 q->match_code, (int)q->port);
+        html_fmt(r->out, "<li><a href=\"/f/%s\">%s of %s, port %d</a> <span class=dim>asked ",
+                 q->stable_id, r->node->label, r->node->login, (int)q->port);
+        page_time(r->out, q->created);
+        html_fmt(r->out, ", code %s</span></li>", q->match_code);
         r->count++;
     }
 }
@@ -195,6 +213,7 @@ static void request_row(void *arg, const struct store_request *q)
 static void node_requests(void *arg, const struct store_node *n)
 {
     struct rows *r = arg;
+    r->node = n;
     store_requests_recent(r->a->db, n->id, wall_now(), request_row, r);
 }
 
@@ -207,7 +226,7 @@ void page_home(void *app, struct http_rq *rq)
     html_fmt(&out, "<h1>%s.%s</h1><div class=card><h2>Waiting for a decision</h2><ul>",
              a->tailnet.name, a->cfg.zone);
     store_nodes_each(a->db, node_requests, &r);
-    buf_adds(&out, r.count ? "</ul></div>" : "<li class=dim>nothing</li></ul></div>");
+    buf_adds(&out, r.count ? "</ul></div>" : "<li class=dim>Nobody is waiting.</li></ul></div>");
     buf_adds(&out, "<div class=card><h2>Nodes</h2><table><tr><th>Name<th>Owner<th>Funnel</tr>");
     store_nodes_each(a->db, node_row, &r);
     buf_adds(&out, "</table></div>");

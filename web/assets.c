@@ -11,15 +11,16 @@ const char web_style_css[] =
     "main{max-width:44rem;margin:0 auto;padding:1.5rem 1rem 4rem}\n"
     "header{max-width:44rem;margin:0 auto;padding:1rem;display:flex;justify-content:space-between;align-items:center;"
     "color:var(--dim)}\n"
-    "header strong{color:var(--ink)}\n"
-    "h1{font-size:1.35rem;line-height:1.3;margin:.2rem 0 1rem}h2{font-size:1rem;margin:1.6rem 0 .5rem}\n"
-    ".card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1.25rem;margin:0 0 1rem}\n"
+    "header .home{color:var(--ink);font-weight:700;text-decoration:none}a{color:var(--accent)}time{white-space:nowrap}\n"
+    "h1{font-size:1.35rem;line-height:1.3;margin:.2rem 0 1rem}h2{font-size:1rem;margin:1.6rem 0 .5rem}h1,p,li{overflow-wrap:anywhere}\n"
+    ".card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1.25rem;margin:0 0 1rem}"
+    ".card>:first-child{margin-top:0}.narrow{max-width:26rem;margin:1rem auto}\n"
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1rem;margin:0}dt{color:var(--dim)}dd{margin:0;"
     "overflow-wrap:anywhere}\n"
     ".code{font:700 1.6rem/1.2 ui-monospace,monospace;letter-spacing:.08em}\n"
     "pre{overflow-x:auto;background:var(--bg);border:1px solid var(--line);border-radius:8px;padding:.6rem;margin:.5rem 0;"
     "font:13px/1.45 ui-monospace,monospace}\n"
-    "pre{tab-size:4}pre span{display:block;white-space:pre;min-width:max-content}.add{background:var(--add)}.del{background:var(--del)}.hunk{color:var(--dim)}\n"
+    "pre{tab-size:4}.diff code{display:inline-block;min-width:100%;font:inherit}.diff span{display:block;white-space:pre}.add{background:var(--add)}.del{background:var(--del)}.hunk{color:var(--dim)}\n"
     "label{display:block;margin:.8rem 0 .25rem}.choice{display:flex;gap:.6rem;align-items:baseline}\n"
     "input[type=text],input[type=password]{width:100%;font:inherit;padding:.6rem .7rem;border:1px solid var(--line);"
     "border-radius:8px;background:var(--bg);color:var(--ink)}\n"
@@ -31,7 +32,9 @@ const char web_style_css[] =
     ".row{display:flex;flex-wrap:wrap;gap:.75rem;align-items:center;margin-top:1.2rem}\n"
     ".bad{color:var(--bad);font-weight:600}.dim{color:var(--dim)}\n"
     "table{width:100%;border-collapse:collapse}th,td{text-align:left;padding:.45rem .5rem .45rem 0;border-bottom:1px solid "
-    "var(--line);overflow-wrap:anywhere}th{color:var(--dim);font-weight:500}\n";
+    "var(--line);overflow-wrap:anywhere}th{color:var(--dim);font-weight:500}\n"
+    "@media (max-width:30rem){h1{font-size:1.15rem}dl{grid-template-columns:1fr;gap:0}dd{margin:0 0 .5rem}th{display:none}td{display:block;"
+    "border:0;padding:.1rem 0}tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}}\n";
 
 /* The code stands in the fragment of the link, which no server sees. */
 const char web_setup_js[] =

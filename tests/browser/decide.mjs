@@ -29,6 +29,13 @@ try {
   await page.screenshot({ path: `${out}/consent-wide.png`, fullPage: true });
   await page.setViewportSize({ width: 390, height: 844 });
   shown.sideways = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth).catch(() => null);
+  // Nothing stands out of its card's text column; a diff scrolls inside its frame.
+  shown.outside = await page.evaluate(() => [...document.querySelectorAll('.card *')].filter(e => {
+    const range = document.createRange(), card = e.closest('.card');
+    range.selectNodeContents(e);
+    const edge = card.getBoundingClientRect().right - parseFloat(getComputedStyle(card).paddingRight);
+    return !e.closest('pre') && !e.querySelector('pre') && range.getBoundingClientRect().right > edge + 1;
+  }).map(e => e.tagName)).catch(() => []);
   await page.screenshot({ path: `${out}/consent-phone.png`, fullPage: true });
   if (action === 'deny') {
     await page.fill('#reason', 'by the browser');

@@ -68,7 +68,7 @@ def test_deny(ready):
 
 def test_approve_and_the_command_goes_on_within_a_second(ready):
     before = ready.get_policy()
-    p, url, code = ask(ready, "3000")
+    p, url, code = ask(ready, "--https=8443", "3000")
     live_at = {}
 
     def watch():
@@ -79,7 +79,7 @@ def test_approve_and_the_command_goes_on_within_a_second(ready):
     watcher.start()
     shown = decide(ready, url, "approve")
     check(shown, ready, code)
-    assert "granted" in shown["outcome"] and shown["sideways"] is False and shown["problems"] == []
+    assert "granted" in shown["outcome"] and shown["sideways"] is False and shown["problems"] == [] and shown["outside"] == []
     watcher.join(60)
     # The later of approval committed and chain stored, from control's log, to the millisecond.
     log = ready.processes["control"].log.read_text()
@@ -87,7 +87,7 @@ def test_approve_and_the_command_goes_on_within_a_second(ready):
     later = max(datetime.datetime.fromisoformat(t.replace("Z", "+00:00")).timestamp() for t in times)
     print(f"live {live_at['t'] - later:.3f} s after the later of approval and chain")
     assert live_at["t"] - later < 1.0
-    assert ready.curl() == b"hello from the backend\n"
+    assert ready.curl(url=f"https://{ready.name}:8443/") == b"hello from the backend\n"
     after = ready.get_policy()
     assert "autogroup:member" in after and all(line in after.splitlines() for line in before.splitlines())
     p.terminate()
