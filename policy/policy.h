@@ -24,6 +24,7 @@ struct policy_diag {
     char pointer[160]; /* JSON Pointer, "" for the root */
     char message[240];
     char hint[120]; /* nearest name or the fix; "" when none */
+    char user[128]; /* of a failed test: its source, as written; else "" */
 };
 
 #define POLICY_DIAGS_MAX 50 /* of each severity: more do not help a person */

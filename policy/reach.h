@@ -15,6 +15,7 @@ int policy_reach_new(struct policy *p,
 void policy_reach_free(struct policy_reach *r); /* takes NULL */
 DEFINE_AUTO(struct policy_reach, policy_reach_free)
 size_t policy_reach_classes(const struct policy_reach *r);
+size_t policy_reach_memory(const struct policy_reach *r); /* bytes, without policy and facts */
 
 /* proto: IANA number; 0: TCP or UDP suffices. Devices by position in the facts. */
 bool policy_reach_device(

@@ -1,0 +1,391 @@
+/*
+ * Everyone to everyone. Rows of bits give the few rules that are about anyone here and anyone
+ * there; mostly one of them covers all pairs, or none is left. Only where several rules share the
+ * work is each source looked at by itself.
+ */
+#include "policy/ask_priv.h"
+
+#include <errno.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+#include "policy/ask_scratch_priv.h"
+
+enum { LOOKS_BETWEEN_CLOCKS = 64 };
+
+int asker_new(const struct policy_reach *r,
+              const struct rule_book *book,
+              struct mono deadline,
+              struct asker **out_asker)
+{
+    AUTO(asker_freep) struct asker *a = mem_new(sizeof *a);
+    a->r = r;
+    a->book = book;
+    a->deadline = deadline;
+    a->term_marks = mem_try(r->term_count * sizeof *a->term_marks);
+    a->rule_marks = mem_try(book->rule_count * sizeof *a->rule_marks);
+    a->found = mem_try(book->item_count * sizeof *a->found);
+    a->users = mem_try(r->facts->user_count * sizeof *a->users);
+    a->points = mem_try((r->class_count + r->principal_count + r->policy->tag_count + 1) *
+                        sizeof *a->points);
+    if (!a->term_marks || !a->rule_marks || !a->found || !a->users || !a->points) {
+        return err_origin(-ENOMEM);
+    }
+    asker_begin(a);
+    *out_asker = STEAL(a);
+    return 0;
+}
+
+void asker_free(struct asker *a)
+{
+    if (!a) {
+        return;
+    }
+    mem_free(a->term_marks);
+    mem_free(a->rule_marks);
+    mem_free(a->found);
+    mem_free(a->users);
+    mem_free(a->points);
+    mem_free(a->hosts);
+    map_free(a->targets);
+    arena_free(a->arena);
+    mem_free(a);
+}
+
+/* Looks at the clock now and then. */
+static bool late(const struct asker *a, size_t turn)
+{
+    return turn % LOOKS_BETWEEN_CLOCKS == LOOKS_BETWEEN_CLOCKS - 1 &&
+           mono_reached(mono_now(), a->deadline);
+}
+
+/* ---- marks on terms ---- */
+
+/* A mark is a number that grows, so that nothing has to be wiped. */
+void asker_fresh(struct asker *a)
+{
+    if (++a->mark == 0) {
+        memset(a->term_marks, 0, a->r->term_count * sizeof *a->term_marks);
+        memset(a->rule_marks, 0, a->book->rule_count * sizeof *a->rule_marks);
+        a->mark = 1;
+    }
+}
+
+static void mark_terms(struct asker *a, const uint32_t *terms, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        a->term_marks[terms[i]] = a->mark;
+    }
+}
+
+static bool set_marked(const struct asker *a, addr_set set)
+{
+    struct addr_walk w;
+    uint32_t number;
+    addr_walk_begin(&w, &a->r->addrs, set);
+    while (addr_walk_next(&w, &a->r->addrs, &number)) {
+        if (a->term_marks[a->r->addr_terms + number] == a->mark) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool point_marked(const struct asker *a, const struct reach_point *p)
+{
+    for (uint32_t i = 0; i < p->term_count; i++) {
+        if (a->term_marks[p->terms[i]] == a->mark) {
+            return true;
+        }
+    }
+    return (p->set4 && set_marked(a, p->set4)) || (p->set6 && set_marked(a, p->set6));
+}
+
+static void
+each_address(const struct asker *a, addr_set set, void (*fn)(void *arg, uint32_t term), void *arg)
+{
+    struct addr_walk w;
+    uint32_t number;
+    addr_walk_begin(&w, &a->r->addrs, set);
+    while (addr_walk_next(&w, &a->r->addrs, &number)) {
+        fn(arg, a->r->addr_terms + number);
+    }
+}
+
+static void each_term(const struct asker *a,
+                      const struct reach_point *p,
+                      void (*fn)(void *arg, uint32_t term),
+                      void *arg)
+{
+    for (uint32_t i = 0; i < p->term_count; i++) {
+        fn(arg, p->terms[i]);
+    }
+    each_address(a, p->set4, fn, arg);
+    each_address(a, p->set6, fn, arg);
+}
+
+/* ---- rows ---- */
+
+struct row_build {
+    struct asker *a;
+    const struct postings *from;
+    uint64_t *row;
+};
+
+static void add_postings(void *arg, uint32_t term)
+{
+    const struct row_build *b = arg;
+    if (b->a->term_marks[term] == b->a->mark) {
+        return; /* another point had it */
+    }
+    b->a->term_marks[term] = b->a->mark;
+    for (uint32_t i = b->from->first[term]; i < b->from->first[term + 1]; i++) {
+        b->row[b->from->list[i] / 64] |= (uint64_t)1 << (b->from->list[i] % 64);
+    }
+}
+
+bool asker_row(struct asker *a, struct ask_target *t, enum reach_side side)
+{
+    size_t bits = side == REACH_SRC ? a->book->rule_count : a->book->item_count;
+    struct row_build b = {a, side == REACH_SRC ? &a->book->src : &a->book->dst,
+                          arena_alloc(a->arena, (bits / 64 + 1) * sizeof *b.row)};
+    asker_fresh(a);
+    for (size_t i = 0; b.row && i < t->count; i++) {
+        each_term(a, t->at[i], add_postings, &b);
+    }
+    t->row = b.row;
+    return b.row != NULL;
+}
+
+static bool row_has(const uint64_t *row, uint32_t bit)
+{
+    return row[bit / 64] >> (bit % 64) & 1;
+}
+
+/* ---- the items that are about both sides ---- */
+
+static void find_item(struct asker *a,
+                      const struct reach_question *q,
+                      const struct ask_target *src,
+                      uint32_t item)
+{
+    const struct book_item *it = &a->book->items[item];
+    if (row_has(src->row, it->rule) && reach_item_fit(a->r, a->book, it, q) != FIT_NO) {
+        a->found[a->found_count++] = item;
+    }
+}
+
+static void find_items(struct asker *a,
+                       const struct reach_question *q,
+                       const struct ask_target *src,
+                       const struct ask_target *dst)
+{
+    a->found_count = 0;
+    for (size_t w = 0; w < a->book->item_count / 64 + 1; w++) {
+        for (uint64_t bits = dst->row[w]; bits; bits &= bits - 1) {
+            find_item(a, q, src, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
+        }
+    }
+    for (size_t i = 0; i < a->book->self_count; i++) {
+        if (!row_has(dst->row, a->book->selfs[i])) {
+            find_item(a, q, src, a->book->selfs[i]);
+        }
+    }
+}
+
+/* Is the item by itself, whoever comes, about somebody there? */
+static bool item_plain(const struct asker *a,
+                       const struct reach_question *q,
+                       const struct ask_target *dst,
+                       uint32_t item)
+{
+    return row_has(dst->row, item) &&
+           reach_item_fit(a->r, a->book, &a->book->items[item], q) == FIT_YES;
+}
+
+/* Does a rule name the selector itself, or all? Then it covers whomever that means. */
+static bool names(const uint32_t *terms, uint32_t count, const struct ask_target *t)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (terms[i] == t->term || (terms[i] == TERM_ALL && !t->outside)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+covers(struct asker *a, const uint32_t *terms, uint32_t count, const struct ask_target *t)
+{
+    if (names(terms, count, t)) {
+        return true;
+    }
+    asker_fresh(a);
+    mark_terms(a, terms, count);
+    for (size_t i = 0; i < t->count; i++) {
+        if (!point_marked(a, t->at[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const struct reach_point *
+first_of(struct asker *a, const uint32_t *terms, uint32_t count, const struct ask_target *t)
+{
+    asker_fresh(a);
+    mark_terms(a, terms, count);
+    for (size_t i = 0; i < t->count; i++) {
+        if (point_marked(a, t->at[i])) {
+            return t->at[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- one source at a time ---- */
+
+static void mark_rules(void *arg, uint32_t term)
+{
+    struct asker *a = arg;
+    for (uint32_t i = a->book->src.first[term]; i < a->book->src.first[term + 1]; i++) {
+        a->rule_marks[a->book->src.list[i]] = a->mark;
+    }
+}
+
+/* Does the rule take this source with what it asks for? */
+static bool takes(const struct asker *a,
+                  const struct reach_question *q,
+                  const struct book_item *item,
+                  const struct reach_point *src)
+{
+    return a->rule_marks[item->rule] == a->mark &&
+           (a->book == &a->r->access ||
+            reach_login_fits(a->r, a->book->rules[item->rule].ssh, src->user, q));
+}
+
+/* Marks what the source reaches through the items that were found; true: its own devices too. */
+static bool
+mark_reached(struct asker *a, const struct reach_question *q, const struct reach_point *src)
+{
+    bool self = false;
+    asker_fresh(a);
+    each_term(a, src, mark_rules, a);
+    for (size_t i = 0; i < a->found_count; i++) {
+        const struct book_item *item = &a->book->items[a->found[i]];
+        if (takes(a, q, item, src)) {
+            mark_terms(a, item->dst, item->dst_count);
+            self |= item->self && src->user != POLICY_NO_USER;
+        }
+    }
+    return self;
+}
+
+static uint32_t rule_of(struct asker *a,
+                        const struct reach_question *q,
+                        const struct reach_point *src,
+                        const struct reach_point *dst)
+{
+    for (size_t i = 0; i < a->found_count; i++) {
+        const struct book_item *item = &a->book->items[a->found[i]];
+        bool hit = takes(a, q, item, src) && item->self && src->user == dst->user &&
+                   src->user != POLICY_NO_USER;
+        for (uint32_t k = 0; !hit && takes(a, q, item, src) && k < item->dst_count; k++) {
+            hit = reach_point_has(a->r, dst, item->dst[k]);
+        }
+        if (hit) {
+            return item->rule;
+        }
+    }
+    return REACH_NONE;
+}
+
+/* Goes through the pairs until one is reached, or is not, as wanted. */
+static enum ask_answer look_for(struct asker *a,
+                                const struct reach_question *q,
+                                const struct ask_target *src,
+                                const struct ask_target *dst,
+                                bool reached,
+                                struct ask_pair *out_pair)
+{
+    for (size_t i = 0; i < src->count; i++) {
+        if (late(a, i)) {
+            return ASK_LATE;
+        }
+        bool self = mark_reached(a, q, src->at[i]);
+        for (size_t k = 0; k < dst->count; k++) {
+            const struct reach_point *d = dst->at[k];
+            bool here = point_marked(a, d) || (self && d->user == src->at[i]->user);
+            if (here == reached) {
+                *out_pair = (struct ask_pair){src->at[i], d,
+                                              reached ? rule_of(a, q, src->at[i], d) : REACH_NONE};
+                return ASK_YES;
+            }
+        }
+    }
+    return ASK_NO;
+}
+
+/* Answers that need no look at the rules; false: they do. */
+static bool without_rules(const struct asker *a,
+                          const struct ask_target *src,
+                          const struct ask_target *dst,
+                          enum ask_answer *out_answer,
+                          struct ask_pair *out_pair)
+{
+    *out_pair = (struct ask_pair){src->at[0], dst->at[0], REACH_NONE};
+    *out_answer = src->suspended || dst->suspended ? ASK_NO : ASK_YES;
+    return *out_answer == ASK_NO || (a->r->open && a->book == &a->r->access);
+}
+
+enum ask_answer ask_all(struct asker *a,
+                        const struct reach_question *q,
+                        const struct ask_target *src,
+                        const struct ask_target *dst,
+                        struct ask_pair *out_pair)
+{
+    enum ask_answer answer;
+    if (without_rules(a, src, dst, &answer, out_pair)) {
+        return answer;
+    }
+    find_items(a, q, src, dst);
+    if (!a->found_count) {
+        return ASK_NO;
+    }
+    for (size_t i = 0; i < a->found_count; i++) {
+        const struct book_item *item = &a->book->items[a->found[i]];
+        const struct book_rule *rule = &a->book->rules[item->rule];
+        if (late(a, i)) {
+            return ASK_LATE;
+        }
+        if (item_plain(a, q, dst, a->found[i]) && covers(a, rule->src, rule->src_count, src) &&
+            covers(a, item->dst, item->dst_count, dst)) {
+            return ASK_YES;
+        }
+    }
+    answer = look_for(a, q, src, dst, false, out_pair);
+    return answer == ASK_LATE ? ASK_LATE : answer == ASK_YES ? ASK_NO : ASK_YES;
+}
+
+enum ask_answer ask_any(struct asker *a,
+                        const struct reach_question *q,
+                        const struct ask_target *src,
+                        const struct ask_target *dst,
+                        struct ask_pair *out_pair)
+{
+    enum ask_answer answer;
+    if (without_rules(a, src, dst, &answer, out_pair)) {
+        return answer;
+    }
+    find_items(a, q, src, dst);
+    for (size_t i = 0; i < a->found_count; i++) {
+        const struct book_item *item = &a->book->items[a->found[i]];
+        const struct book_rule *rule = &a->book->rules[item->rule];
+        if (item_plain(a, q, dst, a->found[i])) {
+            *out_pair = (struct ask_pair){first_of(a, rule->src, rule->src_count, src),
+                                          first_of(a, item->dst, item->dst_count, dst), item->rule};
+            return ASK_YES;
+        }
+    }
+    return a->found_count ? look_for(a, q, src, dst, true, out_pair) : ASK_NO;
+}

@@ -1,0 +1,29 @@
+#pragma once
+/* What ask.c and ask_target.c share: the asker from inside. */
+#include "lib/base/map.h"
+#include "policy/ask_priv.h"
+
+struct asker {
+    const struct policy_reach *r;
+    const struct rule_book *book;
+    struct mono deadline;
+
+    uint32_t mark, *term_marks, *rule_marks; /* marked: equal to mark */
+    uint32_t *found;                         /* items */
+    size_t found_count;
+
+    struct arena *arena; /* targets */
+    struct map *targets; /* by side and selector */
+    uint32_t *hosts;     /* 1 + device, by address; made when the first address is asked for */
+    size_t host_slots;
+    uint32_t *users; /* of the target in the making; each once */
+    size_t user_count;
+    const struct reach_point **points; /* its points */
+    size_t point_count;
+    bool no_memory; /* for it */
+};
+
+/* All terms and rules unmarked. */
+void asker_fresh(struct asker *a);
+/* Fills t->row; false when there is no memory. */
+bool asker_row(struct asker *a, struct ask_target *t, enum reach_side side) MUST_CHECK;
