@@ -208,33 +208,26 @@ size_t load_ports(struct loader *l, const struct hujson_node *n, struct port_ran
     return port_ranges_merge(at, count);
 }
 
-/* Several values, and several lists, add up. */
 static void read_ports(struct loader *l, const struct hujson_node *n, void *into)
 {
     struct attr_entry *e = into;
-    struct port_range *more;
-    size_t count = load_ports(l, n, &more);
-    struct port_range *all = load_alloc(l, e->port_count + count, sizeof *all);
-    if (!all || !count) {
-        return;
+    for (size_t i = 0; load_is_array(l, n) && i < hujson_count(n); i++) {
+        e->port_count += port(l, hujson_at(n, i), &e->ports[e->port_count]);
     }
-    if (e->port_count) {
-        memcpy(all, e->ports, e->port_count * sizeof *all);
-    }
-    memcpy(all + e->port_count, more, count * sizeof *all);
-    e->port_count = port_ranges_merge(all, e->port_count + count);
-    e->ports = all;
 }
 
 static const struct load_field port_fields[] = {{"ports", read_ports, NULL}};
 
+/* Several values add up; a port takes at least a byte of their text. */
 static void funnel_ports(struct loader *l, const struct hujson_node *values, struct attr_entry *e)
 {
-    for (size_t i = 0; i < hujson_count(values); i++) {
+    e->ports = load_alloc(l, hujson_literal(l->doc, values).n, sizeof *e->ports);
+    for (size_t i = 0; e->ports && i < hujson_count(values); i++) {
         if (load_is_object(l, hujson_at(values, i))) {
             load_fields(l, hujson_at(values, i), port_fields, ARRAY_LEN(port_fields), e);
         }
     }
+    e->port_count = port_ranges_merge(e->ports, e->port_count);
 }
 
 static void app_values(struct loader *l, const struct hujson_node *values, struct app_grant *g)

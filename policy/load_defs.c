@@ -68,10 +68,10 @@ static bool group_name(struct loader *l, const struct word *name)
     if (slice_starts(name->text, S("group:")) && rest.n && !slice_eq(rest, S("*"))) {
         return true;
     }
-    policy_hint(load_error(l, "group-name", name->offset,
-                           "\"" SLICE_FMT "\": group names start with 'group:', then the name",
-                           SLICE_ARG(name->text)),
-                "write \"group:" SLICE_FMT "\"", SLICE_ARG(name->text));
+    load_hint_prefix(load_error(l, "group-name", name->offset,
+                                "\"" SLICE_FMT "\": group names start with 'group:', then the name",
+                                SLICE_ARG(name->text)),
+                     "group:", name->text);
     return false;
 }
 
@@ -156,8 +156,9 @@ static bool tag_name(struct loader *l, const struct word *name)
         why = "tag names have at most 63 bytes after 'tag:'";
     }
     if (why) {
-        load_error(l, "tag-name", name->offset, "tagOwners[\"" SLICE_FMT "\"]: %s",
-                   SLICE_ARG(name->text), why);
+        load_hint_prefix(load_error(l, "tag-name", name->offset, "tagOwners[\"" SLICE_FMT "\"]: %s",
+                                    SLICE_ARG(name->text), why),
+                         "tag:", name->text);
     }
     return !why;
 }

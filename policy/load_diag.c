@@ -120,13 +120,24 @@ static bool make_room(struct policy_diags *diags, enum policy_severity severity,
     return true;
 }
 
+/* Two readers may look at one node. */
+static bool said_before(const struct policy_diags *diags, const char *code, size_t offset)
+{
+    for (size_t i = 0; i < diags->count; i++) {
+        if (diags->items[i].offset == offset && strcmp(diags->items[i].code, code) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct policy_diag *
 insert(struct policy_diags *diags, enum policy_severity severity, const char *code, size_t offset)
 {
     if (!diags->items) {
-        diags->items = mem_try(2 * POLICY_DIAGS_MAX * sizeof *diags->items);
+        diags->items = mem_try((size_t)2 * POLICY_DIAGS_MAX * sizeof *diags->items);
     }
-    if (!diags->items || !make_room(diags, severity, offset)) {
+    if (!diags->items || said_before(diags, code, offset) || !make_room(diags, severity, offset)) {
         return NULL;
     }
     size_t at = diags->count;
@@ -140,22 +151,27 @@ insert(struct policy_diags *diags, enum policy_severity severity, const char *co
     return &diags->items[at];
 }
 
-static struct policy_diag *complain(struct policy_diags *diags,
-                                    const struct hujson_doc *doc,
-                                    enum policy_severity severity,
-                                    const char *code,
-                                    size_t offset,
-                                    const char *fmt,
-                                    va_list ap)
+/* One with its place; the message is the caller's. */
+static struct policy_diag *place(struct policy_diags *diags,
+                                 const struct hujson_doc *doc,
+                                 enum policy_severity severity,
+                                 const char *code,
+                                 size_t offset)
 {
     struct policy_diag *d = insert(diags, severity, code, offset);
     if (d) {
         hujson_position(doc, offset, &d->line, &d->column);
         d->character = character_column(hujson_text(doc), offset, d->column);
         policy_pointer(doc, offset, d->pointer);
-        write_text(d->message, sizeof d->message, fmt, ap);
     }
     return d;
+}
+
+static void write_message(struct policy_diag *d, const char *fmt, va_list ap)
+{
+    if (d) {
+        write_text(d->message, sizeof d->message, fmt, ap);
+    }
 }
 
 struct policy_diag *policy_complain(struct policy_diags *diags,
@@ -167,8 +183,9 @@ struct policy_diag *policy_complain(struct policy_diags *diags,
                                     ...)
 {
     va_list ap;
+    struct policy_diag *d = place(diags, doc, severity, code, offset);
     va_start(ap, fmt);
-    struct policy_diag *d = complain(diags, doc, severity, code, offset, fmt, ap);
+    write_message(d, fmt, ap);
     va_end(ap);
     return d;
 }
@@ -195,8 +212,9 @@ struct policy_diag *
 load_error(struct loader *l, const char *code, size_t offset, const char *fmt, ...)
 {
     va_list ap;
+    struct policy_diag *d = place(l->diags, l->doc, POLICY_ERROR, code, offset);
     va_start(ap, fmt);
-    struct policy_diag *d = complain(l->diags, l->doc, POLICY_ERROR, code, offset, fmt, ap);
+    write_message(d, fmt, ap);
     va_end(ap);
     l->errors++;
     l->no_memory |= !l->diags->items;
@@ -207,8 +225,9 @@ struct policy_diag *
 load_warning(struct loader *l, const char *code, size_t offset, const char *fmt, ...)
 {
     va_list ap;
+    struct policy_diag *d = place(l->diags, l->doc, POLICY_WARNING, code, offset);
     va_start(ap, fmt);
-    struct policy_diag *d = complain(l->diags, l->doc, POLICY_WARNING, code, offset, fmt, ap);
+    write_message(d, fmt, ap);
     va_end(ap);
     l->no_memory |= !l->diags->items;
     return d;
@@ -226,7 +245,7 @@ int load_syntax(struct policy_diags *diags,
     d->line = syntax->line;
     d->column = syntax->column;
     d->character = character_column(text, syntax->offset, syntax->column);
-    snprintf(d->message, sizeof d->message, "%s", syntax->text);
+    copy_cut(slice_str(syntax->text), d->message, sizeof d->message);
     tidy(d->message, sizeof d->message);
     if (slice_starts(text, S("\xef\xbb\xbf"))) {
         policy_hint(d, "the file begins with a byte order mark: save it as UTF-8 without one");
@@ -251,15 +270,27 @@ void load_did_you_mean(struct policy_diag *d, struct slice word, const char *con
     }
 }
 
+void load_hint_prefix(struct policy_diag *d, const char *prefix, struct slice name)
+{
+    struct slice start = slice_str(prefix);
+    bool other_case = slice_starts_nocase(name, start) && !slice_starts(name, start);
+    struct slice rest = other_case ? slice_skip(name, start.n) : name;
+    if (rest.n && !slice_starts(name, start)) {
+        policy_hint(d, "write \"%s" SLICE_FMT "\"", prefix, SLICE_ARG(rest));
+    }
+}
+
 bool load_did_you_mean_name(struct policy_diag *d,
                             struct slice word,
                             const struct name_index *names)
 {
     char text[NEAREST_NAMES][NEAREST_LENGTH];
     const char *near[NEAREST_NAMES];
-    size_t n = 0;
+    size_t n = 0, prefix = (size_t)(slice_find(word, ':') + 1);
+    struct slice start = slice_sub(word, 0, prefix);
+    word = slice_skip(word, prefix);
     for (size_t i = 0; d && i < names->count && n < NEAREST_NAMES; i++) {
-        struct slice name = names->at[i].name;
+        struct slice name = slice_skip(names->at[i].name, prefix);
         if (name.n + 3 >= word.n && name.n <= word.n + 3 &&
             slice_copy(name, text[n], sizeof text[n])) {
             near[n] = text[n];
@@ -268,7 +299,7 @@ bool load_did_you_mean_name(struct policy_diag *d,
     }
     const char *nearest = n ? slice_nearest(word, near, n) : NULL;
     if (nearest) {
-        policy_hint(d, "did you mean \"%s\"?", nearest);
+        policy_hint(d, "did you mean \"" SLICE_FMT "%s\"?", SLICE_ARG(start), nearest);
     }
     return nearest != NULL;
 }

@@ -75,11 +75,9 @@ operation_verb(struct loader *l, struct slice *text, size_t offset, struct opera
         *text = slice_trim(slice_skip(*text, n));
     }
     if (!text->n || (!op->verb && n < text->n)) {
-        policy_hint(
-            load_error(l, "ipset-op", offset,
-                       "\"" SLICE_FMT "\": an operation is \"add TARGET\" or \"remove TARGET\"",
-                       SLICE_ARG(first)),
-            "write \"add " SLICE_FMT "\"", SLICE_ARG(text->n && !op->verb ? *text : S("…")));
+        load_error(l, "ipset-op", offset,
+                   "\"" SLICE_FMT "\": an operation is \"add TARGET\" or \"remove TARGET\"",
+                   SLICE_ARG(first));
         return false;
     }
     return true;
@@ -137,7 +135,9 @@ static void operations(struct loader *l, const struct hujson_node *n, struct set
     for (size_t i = 0; s->at && i < hujson_count(n); i++) {
         s->count += operation(l, hujson_at(n, i), &s->at[s->count]);
     }
-    want_verbs(l, s);
+    if (s->at) {
+        want_verbs(l, s);
+    }
 }
 
 /* ---- the ranges of a set ---- */
@@ -294,7 +294,7 @@ static void work_out(struct work *w, uint32_t index)
         return;
     }
     AUTO_FREE struct piece *pieces = mem_try((count + 1) * sizeof *pieces);
-    AUTO_FREE const struct piece **heap = mem_try((count + 1) * sizeof *heap);
+    AUTO_FREE const struct piece **heap = mem_try((count + 1) * sizeof(const struct piece *));
     AUTO_FREE struct ip_range *out = mem_try((2 * count + 1) * sizeof *out);
     if (!pieces || !heap || !out) {
         w->l->no_memory = true;
@@ -369,10 +369,11 @@ static bool set_name(struct loader *l, const struct word *name)
     if (slice_starts(name->text, S("ipset:")) && name->text.n > 6) {
         return true;
     }
-    policy_hint(load_error(l, "ipset-name", name->offset,
-                           "\"" SLICE_FMT "\": names of IP sets start with 'ipset:', then the name",
-                           SLICE_ARG(name->text)),
-                "write \"ipset:" SLICE_FMT "\"", SLICE_ARG(name->text));
+    load_hint_prefix(load_error(l, "ipset-name", name->offset,
+                                "\"" SLICE_FMT
+                                "\": names of IP sets start with 'ipset:', then the name",
+                                SLICE_ARG(name->text)),
+                     "ipset:", name->text);
     return false;
 }
 

@@ -60,10 +60,11 @@ static bool service_key(struct loader *l, struct approver *a)
     if (slice_starts(a->key.text, S("svc:")) && a->key.text.n > 4) {
         return true;
     }
-    policy_hint(load_error(l, "approver-service", a->key.offset,
-                           "\"" SLICE_FMT "\": names of services start with 'svc:'",
-                           SLICE_ARG(a->key.text)),
-                "write \"svc:" SLICE_FMT "\"", SLICE_ARG(a->key.text));
+    load_hint_prefix(load_error(l, "approver-service", a->key.offset,
+                                "\"" SLICE_FMT
+                                "\": names of services start with 'svc:', then the name",
+                                SLICE_ARG(a->key.text)),
+                     "svc:", a->key.text);
     return false;
 }
 

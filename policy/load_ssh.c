@@ -252,7 +252,8 @@ static void rule(struct loader *l, const struct hujson_node *n, struct ssh_rule 
                     "add \"users\": [\"autogroup:nonroot\"]");
     }
     if (r->check_seconds >= 0 && r->action != SSH_CHECK) {
-        load_error(l, "ssh-check-period", r->offset,
+        const struct hujson_node *period = hujson_find_nocase(l->doc, n, S("checkPeriod"), NULL);
+        load_error(l, "ssh-check-period", hujson_offset(period),
                    "checkPeriod is only valid with action \"check\"");
     }
     check_pairs(l, r);

@@ -113,6 +113,7 @@ test_dsts(struct loader *l, const struct hujson_node *n, struct test_dst **out, 
 {
     if (load_is_array(l, n)) {
         *out = load_alloc(l, hujson_count(n), sizeof **out);
+        *count = 0; /* the old name may have been read before */
         for (size_t i = 0; *out && i < hujson_count(n); i++) {
             *count += test_dst(l, hujson_at(n, i), &(*out)[*count]);
         }

@@ -50,6 +50,12 @@ int policy_load(struct slice text,
                 const struct policy_facts *facts,
                 struct policy_diags *out_diags,
                 struct policy **out_policy) MUST_CHECK;
+/* The one warning that needs a caller (policy.md 2.7): funnel granted to autogroup:member while the
+ * caller has no untagged device and the tailnet has tagged ones. Adds to diags. */
+void policy_warn_caller(const struct policy *p,
+                        const struct policy_facts *f,
+                        struct slice login,
+                        struct policy_diags *diags);
 struct policy *policy_ref(struct policy *p);
 void policy_unref(struct policy *p);              /* takes NULL */
 struct slice policy_text(const struct policy *p); /* as sent */

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -19,6 +20,7 @@ sys.path.insert(0, str(ROOT / "tests/integration"))
 
 import cluster as clusterlib  # noqa: E402
 import net as netlib  # noqa: E402
+
 
 
 def free_port():
@@ -125,70 +127,41 @@ def check(d):
     say(f"  visitor: DNS {d.name} -> {dns}, 200, TLS verified against Pebble's root, {len(body)} bytes, as served locally")
 
 
-def indented(text):
-    return "".join(f"    {line}\n" if line else "\n" for line in text.rstrip().splitlines())
-
-
 def tell(d, p):
-    funnel = " ".join(map(str, d.funnel_argv()))
-    link = d.control_host.run(clusterlib.BIN / "funnel-control", "setup-link", "--config", d.control_conf).split()[1]
+    say()
+    say(p.err.read_text())
+    say(p.out.read_text().replace("Press Ctrl+C to exit.\n", ""))
+    say("From this machine:")
+    say(f"  curl --cacert {d.pebble_root} --resolve {d.name}:443:127.77.0.10 {d.url}")
     inner = os.environ.get("OPENFUNNEL_DEMO_PID")
-    enter = f"nsenter -t {inner} -U -n --preserve-credentials " if inner else ""
-    say("\nWhat the node's user saw:\n")
-    say(indented(f"$ funnel {PORT}\n{p.err.read_text()}{p.out.read_text()}"))
-    say(f"The page, from this machine (the root is the demo CA's, the address the relay's):\n\n"
-        f"    {enter}curl --cacert {d.pebble_root} --resolve {d.name}:443:127.77.0.10 {d.url}\n")
-    browser = next(filter(shutil.which, ("chromium", "google-chrome", "chromium-browser")), None)
-    if browser and not inner and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        browser += " --no-sandbox" if os.getuid() == 0 else ""
-        say(f"In a browser, which knows neither the demo's names nor its CA:\n\n"
-            f"    {browser} --user-data-dir={d.folder}/browser --host-resolver-rules='MAP {d.name} 127.77.0.10' "
-            f"--ignore-certificate-errors {d.url}\n")
-    say(f"The console: this link sets a new password for ann@example.com, once (a browser warns: the demo's own CA):\n\n    {link}\n")
-    say(f"The node's command line; try status --json, --https=8443 {PORT}, help:\n\n    {enter}{funnel} status\n")
-    say("Everything stops with Ctrl+C.")
-
-
-def taken():
-    """What somebody else listens on here, or None."""
-    for host, port in (("127.77.0.3", 443), ("127.77.0.3", 53), ("127.77.0.10", 443), ("127.77.0.10", 8443), ("127.77.0.10", 10000),
-                       ("127.77.0.2", 14000)):
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind((host, port))
-            except OSError:
-                return f"{host}:{port}"
-    return None
-
-
-def run(d, auto):
-    p = bring_up(d)
-    check(d)
-    if auto:
-        say("demo: everything works")
-        return
-    tell(d, p)
-    while True:
-        signal.pause()
+    if inner:
+        say(f"  (in front of it: nsenter -t {inner} -U -n --preserve-credentials)")
+    link = d.control_host.run(clusterlib.BIN / "funnel-control", "setup-link", "--config", d.control_conf).split()
+    say("The console (its certificate comes from the demo's own CA; the login is ann@example.com):")
+    say(f"  {link[1]}")
+    say("The command line of the node:")
+    say(f"  {' '.join(map(str, d.funnel_argv('status')))}")
+    say()
+    say("Stop with Ctrl+C.")
 
 
 def main():
-    busy = taken()
-    if busy:
-        say(f"demo: {busy} is taken: does another demo run here, or a server that listens on every address?")
-        return 1
-    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(s, signal.default_int_handler)
+    auto = "--auto" in sys.argv[1:]
     folder = tempfile.mkdtemp(prefix="openfunnel-demo-")
-    d, auto = None, "--auto" in sys.argv[1:]
+    d = None
     try:
         d = Demo(folder)
-        run(d, auto)
+        p = bring_up(d)
+        check(d)
+        if auto:
+            say("demo: everything works")
+            return 0
+        tell(d, p)
+        stop = threading.Event()
+        for s in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(s, lambda *_: stop.set())
+        stop.wait()
         return 0
-    except KeyboardInterrupt:
-        say("\ndemo: stopped")
-        return 130 if auto else 0
     except BaseException as e:
         say(f"demo: {type(e).__name__}: {e}")
         for name, proc in (d.processes if d else {}).items():
@@ -196,8 +169,6 @@ def main():
             say(f"---- {name}\n" + "\n".join(log))
         return 1
     finally:
-        for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(s, signal.SIG_IGN)  # the end is under way
         if d:
             d.stop()
         shutil.rmtree(folder, ignore_errors=True)

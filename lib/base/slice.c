@@ -150,25 +150,35 @@ char *slice_dup(struct slice s)
 
 #define NEAREST_MAX 48 /* names longer than this are not worth a guess */
 
+static unsigned smaller(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+static bool swapped(struct slice a, size_t i, const char *b, size_t j)
+{
+    return i > 1 && j > 1 && lower(a.p[i - 1]) == lower(b[j - 2]) &&
+           lower(a.p[i - 2]) == lower(b[j - 1]);
+}
+
+/* Insertions, deletions, changes, and two neighbours that changed places count one each. */
 static unsigned distance(struct slice a, const char *b, size_t bn)
 {
-    unsigned row[NEAREST_MAX + 1];
+    unsigned before[NEAREST_MAX + 1] = {0}, last[NEAREST_MAX + 1], row[NEAREST_MAX + 1];
     for (size_t j = 0; j <= bn; j++) {
-        row[j] = (unsigned)j;
+        last[j] = (unsigned)j;
     }
     for (size_t i = 1; i <= a.n; i++) {
-        unsigned diagonal = row[0];
         row[0] = (unsigned)i;
         for (size_t j = 1; j <= bn; j++) {
-            unsigned up = row[j];
-            unsigned best = diagonal + (lower(a.p[i - 1]) != lower(b[j - 1]));
-            best = up + 1 < best ? up + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            row[j] = best;
-            diagonal = up;
+            unsigned best = last[j - 1] + (lower(a.p[i - 1]) != lower(b[j - 1]));
+            best = smaller(best, smaller(last[j], row[j - 1]) + 1);
+            row[j] = swapped(a, i, b, j) ? smaller(best, before[j - 2] + 1) : best;
         }
+        memcpy(before, last, (bn + 1) * sizeof *row);
+        memcpy(last, row, (bn + 1) * sizeof *row);
     }
-    return row[bn];
+    return last[bn];
 }
 
 const char *slice_nearest(struct slice word, const char *const *candidates, size_t count)
