@@ -13,6 +13,7 @@
 #include "lib/io/pool.h"
 #include "policy/edit.h"
 #include "policy/policy.h"
+#include "server/flow.h"
 #include "server/roles.h"
 #include "server/store_policy.h"
 #include "server/tries.h"
@@ -47,6 +48,7 @@ bool config_check(const struct config *cfg, char *out_why, size_t why_size);
 struct secrets {
     uint8_t pepper[32];
     uint8_t sign_private[32], sign_public[32];
+    uint8_t seal[32]; /* for secrets that must be read again (lib/data/seal.h) */
 };
 
 int secrets_open(struct secrets *s, const char *dir, char *out_why, size_t why_size)
@@ -78,6 +80,7 @@ struct app {
     struct certs *certs;
     struct names *names;
     struct tries *tries; /* to sign in */
+    struct flows *flows; /* sign-ins under way */
     struct timer minute;
 };
 
@@ -116,7 +119,8 @@ enum {
     ROUTE_NODE = 2,
     ROUTE_RELAY = 4,
     ROUTE_PAGE = 8,
-    ROUTE_FORM = 16
+    ROUTE_FORM = 16,
+    ROUTE_SCRIPT = 32, /* a session; the form token in X-Csrf-Token; answers in JSON */
 };
 
 /* A route's flags: the kind of identity in the low byte, then the permission and the scope that the
@@ -132,6 +136,7 @@ struct identity {
     struct store_node node;   /* ROUTE_NODE */
     struct store_relay relay; /* ROUTE_RELAY */
     int64_t session;
+    struct wall verified; /* when presence was proved last */
     char csrf[65];
 };
 
@@ -140,9 +145,22 @@ struct identity *auth_identity(struct http_rq *rq);
 bool auth_may(const struct identity *id, enum permission p);
 bool auth_may_edit_policy(const struct identity *id);
 bool auth_same_origin(const struct app *a, struct http_rq *rq);
-void auth_login(struct app *a, struct http_rq *rq, const struct store_user *u, const char *next);
-void auth_try_password(struct app *a, struct http_rq *rq); /* POST /login */
-void auth_set_password(struct app *a, struct http_rq *rq); /* POST /setup */
+/* A session with its cookie; out_next: where the person wanted to go. 0 or -errno. */
+int auth_open_session(struct app *a,
+                      struct http_rq *rq,
+                      const struct store_user *u,
+                      const char *method,
+                      char out_next[FLOW_NEXT_SIZE]) MUST_CHECK;
+/* Presence was proved anew: the session goes on under a new cookie. */
+int auth_step_up(struct app *a, struct http_rq *rq, int64_t session, char out_next[FLOW_NEXT_SIZE])
+    MUST_CHECK;
+bool auth_is_fresh(const struct identity *id); /* proved within ten minutes */
+/* False after a redirect to the page that asks for it, and from there to `back`. */
+bool auth_need_fresh(struct app *a, struct http_rq *rq, struct slice back);
+void auth_try_password(struct app *a, struct http_rq *rq);    /* POST /login */
+void auth_verify_password(struct app *a, struct http_rq *rq); /* POST /verify */
+void auth_set_password(struct app *a, struct http_rq *rq);    /* POST /setup */
+void auth_change_password(struct app *a, struct http_rq *rq); /* POST /account/password */
 void auth_logout(struct app *a, struct http_rq *rq);
 /* Between auth.c and session.c. */
 void auth_free_identity(void *arg);
@@ -230,16 +248,40 @@ void page_setup_post(void *app, struct http_rq *rq);
 void page_request(void *app, struct http_rq *rq);
 void page_approve(void *app, struct http_rq *rq);
 void page_deny(void *app, struct http_rq *rq);
-void page_style(void *app, struct http_rq *rq);
+void page_asset(void *app, struct http_rq *rq);
 void page_icon(void *app, struct http_rq *rq);
-void page_script(void *app, struct http_rq *rq);
+void page_code(void *app, struct http_rq *rq);
+void page_code_post(void *app, struct http_rq *rq);
+void page_verify(void *app, struct http_rq *rq);
+void page_verify_post(void *app, struct http_rq *rq);
+void page_account(void *app, struct http_rq *rq);
+void account_password(void *app, struct http_rq *rq);
+void account_passkey_delete(void *app, struct http_rq *rq);
+void account_totp(void *app, struct http_rq *rq);
+void account_totp_confirm(void *app, struct http_rq *rq);
+void account_totp_off(void *app, struct http_rq *rq);
+void account_recovery(void *app, struct http_rq *rq);
+void account_session_end(void *app, struct http_rq *rq);
+void account_sessions_end(void *app, struct http_rq *rq);
+void passkey_start(void *app, struct http_rq *rq); /* signing in */
+void passkey_answer(void *app, struct http_rq *rq);
+void passkey_verify_start(void *app, struct http_rq *rq); /* proving presence anew */
+void passkey_verify(void *app, struct http_rq *rq);
+void passkey_enrol_start(void *app, struct http_rq *rq); /* a new one of one's own */
+void passkey_enrol(void *app, struct http_rq *rq);
+void passkey_setup_start(void *app, struct http_rq *rq); /* the first one, by a one-time link */
+void passkey_setup(void *app, struct http_rq *rq);
 /* A page that says one thing: wrong password, not found, done. */
 void page_message(
     struct http_rq *rq, int status, const char *title, const char *text, const char *link);
 void page_head(struct buf *out, const char *title, const struct identity *id);
 void page_time(struct buf *out, struct wall t); /* "2026-11-24 12:00 UTC", exact for programs */
 void page_send(struct http_rq *rq, int status, struct buf *out); /* takes the page's end and out */
-void page_login_form(struct http_rq *rq, int status, const char *complaint);
+void page_login_form(struct app *a, struct http_rq *rq, int status, const char *complaint);
+void page_verify_form(struct app *a, struct http_rq *rq, int status, const char *complaint);
+void page_code_form(struct http_rq *rq, int status, const char *complaint);
+void page_account_notice(struct app *a, struct http_rq *rq, int status, const char *notice);
+bool page_from_us(struct app *a, struct http_rq *rq); /* false after a 403 */
 void page_setup_form(struct http_rq *rq, int status, const char *complaint);
 
 extern const struct http_route app_routes[];

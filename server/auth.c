@@ -122,8 +122,8 @@ void auth_before(void *app, struct http_rq *rq)
     unsigned flags = http_rq_route(rq)->flags & ROUTE_KIND_MASK;
     if (flags & (ROUTE_API | ROUTE_NODE | ROUTE_RELAY)) {
         need_bearer(a, rq, flags & (ROUTE_API | ROUTE_NODE | ROUTE_RELAY));
-    } else if (flags & (ROUTE_PAGE | ROUTE_FORM)) {
-        auth_need_session(a, rq, flags & (ROUTE_PAGE | ROUTE_FORM));
+    } else if (flags & (ROUTE_PAGE | ROUTE_FORM | ROUTE_SCRIPT)) {
+        auth_need_session(a, rq, flags & (ROUTE_PAGE | ROUTE_FORM | ROUTE_SCRIPT));
     }
 }
 

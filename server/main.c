@@ -47,6 +47,7 @@ static void on_tick(void *arg)
     names_tick(a);
     if (++count % 30 == 0) {
         tries_sweep(a->tries, mono_now());
+        flows_sweep(a->flows, mono_now());
         approval_minute(a);
     }
 }
@@ -97,6 +98,7 @@ static int start_all(struct app *a, char *why, size_t size)
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     int rc = loop_signals(a->lp, signals, ARRAY_LEN(signals), on_signal, a);
     a->tries = tries_new();
+    a->flows = flows_new();
     rc = rc < 0 ? rc : app_open_store(a, why, size);
     if (rc == 0 && store_tailnet(a->db, &a->tailnet)) {
         text_cut(why, size, "nothing is initialised here; run: funnel-control init");
@@ -130,6 +132,7 @@ static int run(struct app *a)
     names_stop(a);
     pool_free(a->pool);
     tries_free(a->tries);
+    flows_free(a->flows);
     db_close(a->db);
     return rc < 0 ? EXIT_UNAVAILABLE : 0;
 }

@@ -155,7 +155,7 @@ static void show(struct app *a,
         r->match_code);
     if (strcmp(r->state, "pending") != 0) {
         put_outcome(&out, r);
-    } else if (auth_may_edit_policy(id)) {
+    } else if (auth_may(id, PERM_REQUEST_DECIDE)) {
         put_form(a, &out, id, &n, r);
     } else {
         buf_adds(&out, "<p>An owner, admin or network admin can decide this.</p>");
@@ -200,10 +200,13 @@ static void after(struct app *a, struct http_rq *rq, struct store_request *r, in
     }
 }
 
-static bool may_decide(struct http_rq *rq)
+/* The role, and a proof of presence: whoever finds an open browser decides nothing. */
+static bool may_decide(struct app *a, struct http_rq *rq)
 {
-    if (auth_may_edit_policy(auth_identity(rq))) {
-        return true;
+    if (auth_may(auth_identity(rq), PERM_REQUEST_DECIDE)) {
+        char back[FLOW_NEXT_SIZE] = "/";
+        text_cut(back, sizeof back, "/f/" SLICE_FMT, SLICE_ARG(http_rq_param(rq, "id")));
+        return auth_need_fresh(a, rq, slice_str(back));
     }
     page_message(rq, 403, "Not yours to decide", "Ask an owner, admin or network admin.", "/");
     return false;
@@ -214,7 +217,7 @@ void page_approve(void *app, struct http_rq *rq)
     struct app *a = app;
     struct store_request r;
     char etag[80], selector[STORE_NAME_SIZE];
-    if (!may_decide(rq) || !find(a, rq, &r)) {
+    if (!may_decide(a, rq) || !find(a, rq, &r)) {
         return;
     }
     /* A form field is valid until the next one is asked for. */
@@ -238,7 +241,7 @@ void page_deny(void *app, struct http_rq *rq)
     struct app *a = app;
     struct store_request r;
     char reason[201];
-    if (!may_decide(rq) || !find(a, rq, &r)) {
+    if (!may_decide(a, rq) || !find(a, rq, &r)) {
         return;
     }
     struct slice text = slice_trim(http_rq_form(rq, "reason"));

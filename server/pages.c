@@ -13,7 +13,7 @@ static void security_headers(struct http_rq *rq)
 {
     http_rq_add_header(
         rq, "Content-Security-Policy",
-        "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; img-src 'self';"
+        "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; img-src 'self'; connect-src 'self';"
         " base-uri 'none'; frame-ancestors 'none'");
     http_rq_add_header(rq, "X-Content-Type-Options", "nosniff");
     http_rq_add_header(rq, "Referrer-Policy", "same-origin");
@@ -29,12 +29,12 @@ void page_head(struct buf *out, const char *title, const struct identity *id)
         out,
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>%s – OpenFunnel</title>"
         "<meta name=viewport content=\"width=device-width,initial-scale=1\">"
-        "<link rel=stylesheet href=/style.css></head><body><header><a class=home href=/>OpenFunnel</a>",
+        "<link rel=stylesheet href=/static/style.css></head><body><header><a class=home href=/>OpenFunnel</a>",
         title);
     if (id) {
         html_fmt(out,
-                 "<form method=post action=/logout><input type=hidden name=csrf value=\"%s\">%s "
-                 "<button class=link>Sign out</button></form>",
+                 "<form method=post action=/logout><input type=hidden name=csrf value=\"%s\">"
+                 "<a href=/account>%s</a> <button class=link>Sign out</button></form>",
                  id->csrf, id->user.login);
     }
     buf_adds(out, "</header><main>");
@@ -67,12 +67,16 @@ void page_message(
     page_send(rq, status, &out);
 }
 
-void page_style(void *app, struct http_rq *rq)
+void page_asset(void *app, struct http_rq *rq)
 {
-    (void)app;
+    const struct web_asset *file = web_asset_find(http_rq_param(rq, "file"));
+    if (!file) {
+        app_not_found(app, rq);
+        return;
+    }
     http_rq_add_header(rq, "Cache-Control", "max-age=300");
     http_rq_add_header(rq, "X-Content-Type-Options", "nosniff");
-    http_rq_reply(rq, 200, "text/css; charset=utf-8", slice_str(web_style_css));
+    http_rq_reply(rq, 200, web_asset_type(file), web_asset_data(file));
 }
 
 /* Browsers ask for one; an empty answer keeps their consoles quiet. */
@@ -81,97 +85,6 @@ void page_icon(void *app, struct http_rq *rq)
     (void)app;
     http_rq_add_header(rq, "Cache-Control", "max-age=86400");
     reply_none(rq);
-}
-
-void page_script(void *app, struct http_rq *rq)
-{
-    (void)app;
-    http_rq_add_header(rq, "X-Content-Type-Options", "nosniff");
-    http_rq_reply(rq, 200, "text/javascript; charset=utf-8", slice_str(web_setup_js));
-}
-
-/* ---- login and setup ---- */
-
-static void complain(struct buf *out, const char *complaint)
-{
-    if (complaint) {
-        html_fmt(out, "<p class=bad role=alert>%s</p>", complaint);
-    }
-}
-
-void page_login_form(struct http_rq *rq, int status, const char *complaint)
-{
-    struct buf out = BUF_MAX(PAGE_MAX);
-    page_head(&out, "Sign in", NULL);
-    buf_adds(&out, "<div class=\"card narrow\"><h1>Sign in</h1>");
-    complain(&out, complaint);
-    /* After a wrong password only that is typed again. */
-    struct slice login = slice_trim(http_rq_form(rq, "login"));
-    const char *first = login.n ? "" : " autofocus", *then = login.n ? " autofocus" : "";
-    buf_adds(&out, "<form method=post action=/login><label for=login>Login</label>"
-                   "<input type=text id=login name=login autocomplete=username required value=\"");
-    html_text(&out, login);
-    buf_addf(&out,
-             "\"%s><label for=password>Password</label>"
-             "<input type=password id=password name=password autocomplete=current-password "
-             "required%s><div class=row><button>Sign in</button></div></form></div>",
-             first, then);
-    page_send(rq, status, &out);
-}
-
-void page_setup_form(struct http_rq *rq, int status, const char *complaint)
-{
-    struct buf out = BUF_MAX(PAGE_MAX);
-    page_head(&out, "Set up", NULL);
-    buf_adds(&out, "<div class=\"card narrow\"><h1>Set up your account</h1>");
-    complain(&out, complaint);
-    buf_adds(&out, "<p class=dim>The code comes with your link. It works once, for one hour; "
-                   "<code>funnel-control setup-link</code> makes another.</p>");
-    buf_adds(
-        &out,
-        "<form method=post action=/setup><label for=code>One-time code</label>"
-        "<input type=text id=code name=code autocomplete=off required>"
-        "<label for=password>New password, at least 12 characters</label>"
-        "<input type=password id=password name=password autocomplete=new-password minlength=12 required>"
-        "<div class=row><button>Set password and sign in</button></div></form></div>"
-        "<script src=/setup.js></script>");
-    page_send(rq, status, &out);
-}
-
-void page_login(void *app, struct http_rq *rq)
-{
-    (void)app;
-    page_login_form(rq, 200, NULL);
-}
-
-void page_setup(void *app, struct http_rq *rq)
-{
-    (void)app;
-    page_setup_form(rq, 200, NULL);
-}
-
-static bool from_us(struct app *a, struct http_rq *rq)
-{
-    if (!auth_same_origin(a, rq)) {
-        page_message(rq, 403, "This form came from somewhere else",
-                     "Open the page itself and try again.", "/login");
-        return false;
-    }
-    return true;
-}
-
-void page_login_post(void *app, struct http_rq *rq)
-{
-    if (from_us(app, rq)) {
-        auth_try_password(app, rq);
-    }
-}
-
-void page_setup_post(void *app, struct http_rq *rq)
-{
-    if (from_us(app, rq)) {
-        auth_set_password(app, rq);
-    }
 }
 
 void page_logout(void *app, struct http_rq *rq)

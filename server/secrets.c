@@ -43,6 +43,7 @@ int secrets_open(struct secrets *s, const char *dir, char *out_why, size_t why_s
         return err_origin(-EINVAL);
     }
     memcpy(s->sign_public, pub, sizeof pub);
+    crypto_hmac_sha256(slice_of(s->pepper, sizeof s->pepper), S("seal/1"), s->seal);
     return 0;
 }
 

@@ -1,8 +1,6 @@
 /* Codes from HMAC, their URI, and recovery codes that forgive how people type. */
 #include "server/totp.h"
 
-#include <stdio.h>
-
 #include "lib/base/secret.h"
 #include "lib/base/text.h"
 #include "lib/data/crypto.h"

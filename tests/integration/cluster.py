@@ -6,6 +6,7 @@ again by pid; their logs stand in its folder.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -369,8 +370,16 @@ stub-zone:
         """The owner's password by the one-time code, as the page's form sends it."""
         code = self.secret("setup-code")
         done = self.browser_post("/setup", {"code": code, "password": password})
-        assert done == 303, done
+        assert done == 200, done
+        self.recovery_codes = re.findall(r"<code>([0-9a-z-]{19})</code>", (self.folder / "page.html").read_text())
+        assert len(self.recovery_codes) == 8
         self.password = password
+
+    def pictures(self):
+        """Where browser tests leave their screenshots: OPENFUNNEL_PICTURES keeps them."""
+        folder = pathlib.Path(os.environ.get("OPENFUNNEL_PICTURES") or self.folder / "pictures").resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def browser_post(self, path, fields):
         """A form post as a browser sends it; the cookie jar is kept. The status."""
@@ -385,7 +394,6 @@ stub-zone:
 
     def approve(self, url, grant=None):
         """Reads the page's form and sends it, as a browser without JavaScript would."""
-        import re
         path = url.removeprefix(self.origin)
         html = self.page(path)
         fields = {k: re.search(rf'name=["\']?{k}["\']? value="([^"]*)"', html).group(1) for k in ("csrf", "etag")}

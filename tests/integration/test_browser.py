@@ -3,7 +3,6 @@ import base64
 import datetime
 import hashlib
 import json
-import pathlib
 import re
 import shutil
 import subprocess
@@ -26,8 +25,7 @@ def spki(c):
 
 
 def decide(c, url, action, *more):
-    out = c.folder / "pictures"
-    out.mkdir(exist_ok=True)
+    out = c.pictures()
     done = subprocess.run(c.visitor.argv(shutil.which("node"), BROWSER / "decide.mjs", url, action, "ann@example.com", c.password,
                                          spki(c), out, *more),
                           capture_output=True, text=True, timeout=120, cwd=BROWSER)
@@ -92,4 +90,4 @@ def test_approve_and_the_command_goes_on_within_a_second(ready):
     assert "autogroup:member" in after and all(line in after.splitlines() for line in before.splitlines())
     p.terminate()
     p.wait()
-    assert (pathlib.Path(ready.folder) / "pictures/consent-phone.png").stat().st_size > 10000
+    assert (ready.pictures() / "consent-phone.png").stat().st_size > 10000
