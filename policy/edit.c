@@ -4,9 +4,8 @@
  */
 #include "policy/edit.h"
 
-#include <stdio.h>
-
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "policy/edit_priv.h"
 
 const char policy_funnel_comment[] =
@@ -81,7 +80,7 @@ static bool splice_all(struct edit *e, struct buf *out)
             return false;
         }
     }
-    struct slice text = hujson_text(doc);
+    struct slice text = hujson_text(doc ? doc : e->doc);
     buf_add(out, slice_sub(text, 0, text.n - (e->added_lf ? 1 : 0)));
     hujson_free(doc);
     return buf_ok(out);
@@ -93,7 +92,7 @@ static void blame_result(struct policy_diags *diags)
     for (size_t i = 0; i < diags->count; i++) {
         struct policy_diag *d = &diags->items[i];
         char message[sizeof d->message];
-        snprintf(message, sizeof message, "the edited file would not be valid: %.190s", d->message);
+        text_cut(message, sizeof message, "the edited file would not be valid: %s", d->message);
         memcpy(d->message, message, sizeof message);
         d->line = d->column = d->character = 0;
         d->offset = 0;
@@ -106,7 +105,7 @@ static void say_full(struct policy_diags *diags)
     diags->items = mem_new(sizeof *diags->items);
     diags->count = 1;
     *diags->items = (struct policy_diag){.severity = POLICY_ERROR, .code = "too-big"};
-    snprintf(diags->items->message, sizeof diags->items->message,
+    text_cut(diags->items->message, sizeof diags->items->message,
              "the edited file would be too large");
 }
 
@@ -126,6 +125,27 @@ static bool prove(struct edit *e, struct slice result, struct policy_diags *out_
     return ok;
 }
 
+/* Does the stored text equal its own formatted form? */
+static bool canonical(const struct edit *e)
+{
+    struct buf formatted = BUF_MAX(EDIT_TEXT_MAX);
+    bool same = !e->added_lf && !hujson_format(e->doc, &formatted) &&
+                slice_eq(buf_slice(&formatted), buf_slice(&e->text));
+    buf_deinit(&formatted);
+    return same;
+}
+
+static bool format(struct buf *text)
+{
+    struct hujson_diag diag;
+    AUTO(hujson_freep) struct hujson_doc *doc = NULL;
+    if (hujson_parse(buf_slice(text), EDIT_TEXT_MAX, &diag, &doc)) {
+        return false;
+    }
+    buf_clear(text);
+    return !hujson_format(doc, text);
+}
+
 static enum policy_edit_result
 carry_out(struct edit *e, struct buf *out, struct policy_diags *out_diags)
 {
@@ -136,11 +156,15 @@ carry_out(struct edit *e, struct buf *out, struct policy_diags *out_diags)
     if (!e->plan.count) {
         return POLICY_UNCHANGED;
     }
-    if (!splice_all(e, out)) {
+    bool as_formatted = canonical(e);
+    if (!splice_all(e, out) || (as_formatted && !format(out))) {
         say_full(out_diags);
         return POLICY_REFUSED;
     }
-    return prove(e, buf_slice(out), out_diags) ? POLICY_SPLICED : POLICY_REFUSED;
+    if (!prove(e, buf_slice(out), out_diags)) {
+        return POLICY_REFUSED;
+    }
+    return as_formatted ? POLICY_CHANGED : POLICY_SPLICED;
 }
 
 static enum policy_edit_result run(struct slice text,

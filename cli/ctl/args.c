@@ -1,39 +1,16 @@
-/*
- * The command line as two tables: commands, and options with the commands that take them. Options
- * may stand anywhere. What is not understood is refused with the nearest name.
- */
+/* From argv to the row of table.c. Options may stand anywhere. What is not understood is refused
+ * with the nearest name. */
+#include <assert.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/ctl/commands.h"
 #include "cli/ctl/options.h"
 #include "lib/base/text.h"
 
-const struct ctl_command ctl_commands[] = {
-    {"policy standardize", "FILE",
-     "comments and trailing commas become spaces: plain JSON, same length", 1, 1, 0,
-     ctl_standardize},
-    {"policy check", "FILE", "parse, validate, run its tests; all that is wrong, with places", 1, 1,
-     CTL_OPT_FACTS | CTL_OPT_STRICT, ctl_check},
-    {"completion", "bash|zsh|fish", "a completion script for this shell", 1, 1, 0, ctl_completion},
-    {"man", "", "the manual page, for man -l -", 0, 0, 0, ctl_man},
-};
-const size_t ctl_command_count = ARRAY_LEN(ctl_commands);
-
-#define AT(field) offsetof(struct ctl_args, field)
-
-const struct ctl_option ctl_options[] = {
-    {"json", 0, NULL, CTL_OPT_ALL, AT(json), "one JSON object on stdout"},
-    {"color", 0, "WHEN", CTL_OPT_ALL, AT(color), "auto, always or never (NO_COLOR is respected)"},
-    {"help", 'h', NULL, CTL_OPT_ALL, AT(help), "this help"},
-    {"version", 0, NULL, CTL_OPT_ALL, AT(version), "the version"},
-    {"facts", 0, "FILE", CTL_OPT_FACTS, AT(facts), "the tailnet: users, devices, domains, as JSON"},
-    {"strict", 0, NULL, CTL_OPT_STRICT, AT(strict), "warnings fail too"},
-};
-const size_t ctl_option_count = ARRAY_LEN(ctl_options);
-
 /* ---- finding ---- */
+
+enum { OPTIONS_MAX = 64, COMMANDS_MAX = 64 }; /* more than the tables have rows: asserted */
 
 static int refuse(const struct ctl *c, const char *what, const char *why, const char *fix)
 {
@@ -77,9 +54,9 @@ static void join(char **words, size_t count, struct buf *out)
 
 static int unknown_command(const struct ctl *c, char **words, size_t count)
 {
-    const char *names[64], *near = NULL;
+    const char *names[COMMANDS_MAX], *near = NULL;
     size_t known = 0;
-    for (; known < ctl_command_count && known < ARRAY_LEN(names); known++) {
+    for (; known < ctl_command_count; known++) {
         names[known] = ctl_commands[known].name;
     }
     struct buf given = BUF_MAX(256), fix = BUF_MAX(256);
@@ -101,9 +78,9 @@ static int unknown_command(const struct ctl *c, char **words, size_t count)
 
 static int unknown_option(const struct ctl *c, const char *given)
 {
-    const char *names[ARRAY_LEN(ctl_options)];
+    const char *names[OPTIONS_MAX];
     char fix[80];
-    for (size_t i = 0; i < ARRAY_LEN(ctl_options); i++) {
+    for (size_t i = 0; i < ctl_option_count; i++) {
         names[i] = ctl_options[i].name;
     }
     struct slice word = slice_str(given), name;
@@ -111,7 +88,7 @@ static int unknown_option(const struct ctl *c, const char *given)
         word = slice_skip(word, 1);
     }
     const char *near =
-        slice_split(&word, '=', &name) ? slice_nearest(name, names, ARRAY_LEN(names)) : NULL;
+        slice_split(&word, '=', &name) ? slice_nearest(name, names, ctl_option_count) : NULL;
     text_cut(fix, sizeof fix, near ? "did you mean --%s?" : "funnelctl --help", near ? near : "");
     return refuse(c, "unknown option, or its value is missing", given, fix);
 }
@@ -120,7 +97,7 @@ static int unknown_option(const struct ctl *c, const char *given)
 static void make_tables(struct option *out_long, char *out_short)
 {
     *out_short++ = ':';
-    for (size_t i = 0; i < ARRAY_LEN(ctl_options); i++) {
+    for (size_t i = 0; i < ctl_option_count; i++) {
         const struct ctl_option *o = &ctl_options[i];
         out_long[i] =
             (struct option){o->name, o->word ? required_argument : no_argument, NULL, (int)i + 1};
@@ -136,7 +113,7 @@ static void make_tables(struct option *out_long, char *out_short)
 
 static const struct ctl_option *option_of(int value)
 {
-    for (size_t i = 0; i < ARRAY_LEN(ctl_options); i++) {
+    for (size_t i = 0; i < ctl_option_count; i++) {
         if (value == (int)i + 1 || (ctl_options[i].letter && value == ctl_options[i].letter)) {
             return &ctl_options[i];
         }
@@ -156,8 +133,8 @@ static void set(struct ctl_args *a, const struct ctl_option *o, const char *valu
 
 static int read_options(struct ctl *c, int argc, char **argv, unsigned *out_given)
 {
-    struct option longs[ARRAY_LEN(ctl_options) + 1] = {{0}};
-    char shorts[2 * ARRAY_LEN(ctl_options) + 2];
+    struct option longs[OPTIONS_MAX + 1] = {{0}};
+    char shorts[2 * OPTIONS_MAX + 2];
     int value;
     make_tables(longs, shorts);
     opterr = 0;
@@ -195,7 +172,7 @@ static int check_words(const struct ctl *c)
 static int check_options(const struct ctl *c, unsigned given)
 {
     unsigned foreign = given & ~(c->args.command->options | CTL_OPT_ALL);
-    for (size_t i = 0; foreign && i < ARRAY_LEN(ctl_options); i++) {
+    for (size_t i = 0; foreign && i < ctl_option_count; i++) {
         if (ctl_options[i].sets & foreign) {
             char what[80], fix[200];
             text_cut(what, sizeof what, "%s does not take --%s", c->args.command->name,
@@ -207,11 +184,22 @@ static int check_options(const struct ctl *c, unsigned given)
     return 0;
 }
 
+static int check_colour(const struct ctl *c)
+{
+    const char *when = c->args.color;
+    bool known = !when || strcmp(when, "auto") == 0 || strcmp(when, "always") == 0 ||
+                 strcmp(when, "never") == 0;
+    return known
+               ? 0
+               : refuse(c, "this is no way to use colours", when, "--color auto, always or never");
+}
+
 int ctl_parse(int argc, char **argv, struct ctl *out)
 {
     unsigned given = 0;
     size_t used = 0;
     struct ctl_args *a = &out->args;
+    assert(ctl_option_count <= OPTIONS_MAX && ctl_command_count <= COMMANDS_MAX);
     int rc = read_options(out, argc, argv, &given);
     if (rc) {
         return rc;
@@ -234,5 +222,6 @@ int ctl_parse(int argc, char **argv, struct ctl *out)
         return 0;
     }
     rc = check_options(out, given);
+    rc = rc ? rc : check_colour(out);
     return rc ? rc : check_words(out);
 }

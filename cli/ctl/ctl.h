@@ -29,7 +29,8 @@ typedef int (*ctl_run_fn)(struct ctl *c);
 struct ctl_command {
     const char *name;    /* "policy edit add-funnel" */
     const char *words;   /* "FILE PATCH" */
-    const char *summary; /* one line */
+    const char *summary; /* a few words */
+    const char *about;   /* a sentence or two more, or "" */
     size_t words_min, words_max;
     unsigned options; /* CTL_OPT_… that it takes beside the ones for all */
     ctl_run_fn run;
@@ -50,6 +51,8 @@ enum {
     CTL_OPT_OUTPUT = 1u << 10,
     CTL_OPT_EFFECTS = 1u << 11,
     CTL_OPT_LIMIT = 1u << 12,
+    CTL_OPT_REV = 1u << 13,
+    CTL_OPT_RANGE = 1u << 14,
 };
 
 struct ctl_args {
@@ -57,7 +60,7 @@ struct ctl_args {
     char *words[CTL_WORDS_MAX];
     size_t word_count;
     const char *facts, *target, *comment, *color, *output, *limit;
-    const char *server, *key, *ca_file, *if_match;
+    const char *server, *key, *ca_file, *if_match, *message, *rev, *from, *to;
     bool json, write, check, format, strict, force, effects, help, version;
 };
 
@@ -67,7 +70,7 @@ struct ctl {
     bool stdin_taken;                  /* `-` was read: it can be read once */
 };
 
-/* ---- args.c ---- */
+/* ---- table.c, args.c ---- */
 /* 0, or CTL_USAGE after three lines on stderr. */
 int ctl_parse(int argc, char **argv, struct ctl *out);
 extern const struct ctl_command ctl_commands[];
@@ -93,4 +96,5 @@ int ctl_read_policy(struct ctl *c, const char *path, struct buf *out) MUST_CHECK
  * complaining. */
 int ctl_put(const struct ctl *c, struct slice text) MUST_CHECK;
 int ctl_replace(const struct ctl *c, const char *path, struct slice text) MUST_CHECK;
+const char *ctl_name(const char *path);               /* how to call it: "-" is <stdin> */
 const char *ctl_paint(bool on, const char *sequence); /* "" where there are no colours */

@@ -51,7 +51,8 @@ static void put_option(const struct ctl_option *o)
 
 static void put_command(const struct ctl_command *cmd)
 {
-    printf("funnelctl %s %s\n  %s\n\nOptions:\n", cmd->name, cmd->words, cmd->summary);
+    printf("funnelctl %s %s\n  %s\n", cmd->name, cmd->words, cmd->summary);
+    printf(*cmd->about ? "\n%s\n\nOptions:\n" : "\nOptions:%s\n", cmd->about);
     for (size_t i = 0; i < ctl_option_count; i++) {
         if (ctl_options[i].sets & (cmd->options | CTL_OPT_ALL)) {
             put_option(&ctl_options[i]);
@@ -80,7 +81,8 @@ static size_t put_list(const struct ctl_args *a)
         char left[80];
         if (begins_with(cmd->name, a)) {
             text_cut(left, sizeof left, "%s %s", cmd->name, cmd->words);
-            printf("  %-38s %s\n", left, cmd->summary);
+            /* "…" is three bytes and one column */
+            printf("  %-*s %s\n", strstr(left, "…") ? 44 : 42, left, cmd->summary);
             shown++;
         }
     }

@@ -21,6 +21,11 @@ const char *ctl_paint(bool on, const char *sequence)
     return on ? sequence : "";
 }
 
+const char *ctl_name(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "<stdin>" : path;
+}
+
 int ctl_complain(const struct ctl *c, int code, const char *what, const char *why, const char *fix)
 {
     fprintf(stderr, "%sfunnelctl: %s%s\n", ctl_paint(c->colour_err, "\033[31m"), what,
@@ -64,7 +69,7 @@ static void drop_bom(const struct ctl *c, const char *path, struct buf *text)
 
 int ctl_read(struct ctl *c, const char *path, struct buf *out)
 {
-    const char *name = path;
+    const char *name = ctl_name(path);
     buf_init(out, READ_MAX);
     if (strcmp(path, "-") == 0) {
         if (c->stdin_taken) {
@@ -74,7 +79,6 @@ int ctl_read(struct ctl *c, const char *path, struct buf *out)
         }
         c->stdin_taken = true;
         path = "/dev/stdin";
-        name = "standard input";
     }
     int rc = file_read(path, out);
     if (rc) {

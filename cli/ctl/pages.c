@@ -182,7 +182,9 @@ static void put_man_command(const struct ctl_command *cmd)
     put_roff(cmd->words);
     putchar('\n');
     put_roff(cmd->summary);
-    puts(".");
+    fputs(". ", stdout);
+    put_roff(cmd->about);
+    putchar('\n');
     const char *gap = "Options: ";
     for (size_t i = 0; i < ctl_option_count; i++) {
         if (ctl_options[i].sets & cmd->options) {

@@ -4,7 +4,7 @@
  */
 #include "cli/ctl/report.h"
 
-#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -53,9 +53,8 @@ static void put_rune(FILE *to, bool utf8, struct slice rune)
     }
 }
 
-static void put_clean(FILE *to, bool utf8, const char *text)
+void ctl_put_clean(FILE *to, bool utf8, struct slice rest)
 {
-    struct slice rest = slice_str(text);
     while (rest.n) {
         size_t n = rune_length(rest);
         put_rune(to, utf8, slice_of(rest.p, n));
@@ -136,23 +135,53 @@ static void put_excerpt(FILE *to, bool utf8, struct slice text, const struct pla
 
 /* ---- for people ---- */
 
+/* path:line:column, or nothing for what has no place in the file. */
+static void put_where(FILE *to, const struct ctl_source *src, const struct policy_diag *d)
+{
+    if (d->line) {
+        fprintf(to, "%s:%d:%d: ", ctl_name(src->path), d->line, d->column);
+    } else {
+        fputs("funnelctl: ", to);
+    }
+}
+
 static void
 put_diag(const struct ctl *c, FILE *to, const struct ctl_source *src, const struct policy_diag *d)
 {
     bool colour = to == stdout ? c->colour_out : c->colour_err, error = d->severity == POLICY_ERROR;
     struct place at = {d->line, d->column, ctl_paint(colour, error ? "\033[31m" : "\033[33m"),
                        ctl_paint(colour, "\033[0m")};
-    fprintf(to, "%s%s:%d:%d:%s %s%s:%s ", ctl_paint(colour, "\033[1m"), src->path, d->line,
-            d->column, at.plain, at.colour, error ? "error" : "warning", at.plain);
-    put_clean(to, c->utf8, d->message);
+    fputs(ctl_paint(colour, "\033[1m"), to);
+    put_where(to, src, d);
+    fprintf(to, "%s%s%s:%s ", at.plain, at.colour, error ? "error" : "warning", at.plain);
+    ctl_put_clean(to, c->utf8, slice_str(d->message));
     fprintf(to, " %s[%s%s", ctl_paint(colour, "\033[2m"), d->code, d->pointer[0] ? " " : "");
-    put_clean(to, c->utf8, d->pointer);
+    ctl_put_clean(to, c->utf8, slice_str(d->pointer));
     fprintf(to, "]%s\n", at.plain);
-    put_excerpt(to, c->utf8, src->text, &at);
+    if (d->line) {
+        put_excerpt(to, c->utf8, src->text, &at);
+    }
     if (d->hint[0]) {
         fputs("       = ", to);
-        put_clean(to, c->utf8, d->hint);
+        ctl_put_clean(to, c->utf8, slice_str(d->hint));
         fputc('\n', to);
+    }
+}
+
+/* The one line that scripts look for. */
+static void
+put_syntax(const struct ctl *c, const struct ctl_source *src, const struct policy_diag *d)
+{
+    fprintf(stderr, "line %d, column %d: ", d->line, d->column);
+    ctl_put_clean(stderr, c->utf8, slice_str(d->message));
+    fputc('\n', stderr);
+    if (isatty(STDERR_FILENO)) {
+        struct place at = {d->line, d->column, ctl_paint(c->colour_err, "\033[31m"),
+                           ctl_paint(c->colour_err, "\033[0m")};
+        put_excerpt(stderr, c->utf8, src->text, &at);
+        if (d->hint[0]) {
+            fprintf(stderr, "       = %s\n", d->hint);
+        }
     }
 }
 
@@ -187,8 +216,8 @@ void ctl_report_text(const struct ctl *c,
                                                            : "\033[32m");
     const char *sign = c->utf8 ? (errors ? "✗" : "✓") : (errors ? "fail" : "ok");
     fprintf(stderr, "%s%s%s %s: %zu error%s, %zu warning%s%s\n", mark, sign,
-            ctl_paint(c->colour_err, "\033[0m"), src->path, errors, errors == 1 ? "" : "s",
-            warnings, warnings == 1 ? "" : "s",
+            ctl_paint(c->colour_err, "\033[0m"), ctl_name(src->path), errors,
+            errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s",
             diags->truncated ? " (only the first are shown)" : "");
 }
 
@@ -196,7 +225,35 @@ void ctl_report_stderr(const struct ctl *c,
                        const struct ctl_source *src,
                        const struct policy_diags *diags)
 {
-    put_diags(c, stderr, src, diags);
+    if (diags->count && strcmp(diags->items[0].code, "syntax") == 0) {
+        put_syntax(c, src, &diags->items[0]);
+    } else {
+        put_diags(c, stderr, src, diags);
+    }
+}
+
+static void put_diff_line(const struct ctl *c, struct slice line)
+{
+    char first = line.n ? *line.p : ' ';
+    const char *colour = first == '-'   ? "\033[31m"
+                         : first == '+' ? "\033[32m"
+                         : first == '@' ? "\033[36m"
+                                        : "";
+    fputs(ctl_paint(c->colour_out, colour), stdout);
+    ctl_put_clean(stdout, true, line);
+    printf("%s\n", ctl_paint(c->colour_out && *colour, "\033[0m"));
+}
+
+int ctl_put_diff(const struct ctl *c, struct slice unified)
+{
+    struct slice line;
+    if (!c->colour_out && !isatty(STDOUT_FILENO)) {
+        return ctl_put(c, unified); /* for patch(1): every byte */
+    }
+    while (slice_split(&unified, '\n', &line)) {
+        put_diff_line(c, line);
+    }
+    return CTL_OK;
 }
 
 /* ---- for machines ---- */
@@ -241,25 +298,19 @@ int ctl_refuse_syntax(const struct ctl *c,
                       const struct ctl_source *src,
                       const struct hujson_diag *d)
 {
-    if (c->args.json) {
-        struct policy_diag one = {.severity = POLICY_ERROR,
-                                  .code = "syntax",
-                                  .offset = d->offset,
-                                  .line = d->line,
-                                  .column = d->column};
-        struct policy_diags diags = {&one, 1, false};
-        text_cut(one.message, sizeof one.message, "%s", d->text);
-        AUTO(js_freep) struct js *j = ctl_report_json(&diags);
-        int rc = ctl_put_json(c, j);
-        return rc ? rc : CTL_REFUSED;
+    struct policy_diag one = {.severity = POLICY_ERROR,
+                              .code = "syntax",
+                              .offset = d->offset,
+                              .line = d->line,
+                              .column = d->column};
+    struct policy_diags diags = {&one, 1, false};
+    text_cut(one.message, sizeof one.message, "%s", d->text);
+    text_cut(one.hint, sizeof one.hint, "%s", d->hint ? d->hint : "");
+    if (!c->args.json) {
+        ctl_report_stderr(c, src, &diags);
+        return CTL_REFUSED;
     }
-    fprintf(stderr, "line %d, column %d: ", d->line, d->column);
-    put_clean(stderr, c->utf8, d->text);
-    fputc('\n', stderr);
-    if (isatty(STDERR_FILENO)) {
-        struct place at = {d->line, d->column, ctl_paint(c->colour_err, "\033[31m"),
-                           ctl_paint(c->colour_err, "\033[0m")};
-        put_excerpt(stderr, c->utf8, src->text, &at);
-    }
-    return CTL_REFUSED;
+    AUTO(js_freep) struct js *j = ctl_report_json(&diags);
+    int rc = ctl_put_json(c, j);
+    return rc ? rc : CTL_REFUSED;
 }

@@ -1,5 +1,7 @@
 #pragma once
 /* What is wrong where: for people with the line and a caret, for machines as JSON. */
+#include <stdio.h>
+
 #include "cli/ctl/ctl.h"
 #include "lib/data/json.h"
 #include "lib/hujson/hujson.h"
@@ -27,4 +29,8 @@ int ctl_refuse_syntax(const struct ctl *c,
                       const struct hujson_diag *d);
 /* An object on stdout, one line or pretty. 0, or an exit code after complaining. */
 int ctl_put_json(const struct ctl *c, const struct js *j) MUST_CHECK;
+/* Text from elsewhere, with what could move a terminal's cursor replaced. */
+void ctl_put_clean(FILE *to, bool utf8, struct slice rest);
+/* A unified diff, coloured where colours are wanted. 0, or an exit code after complaining. */
+int ctl_put_diff(const struct ctl *c, struct slice unified) MUST_CHECK;
 size_t ctl_errors(const struct policy_diags *diags); /* how many of the diagnostics are errors */

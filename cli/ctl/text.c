@@ -54,6 +54,12 @@ static int put_text(const struct ctl *c, const char *path, struct slice text)
     return ctl_put_json(c, j);
 }
 
+static int too_big(const struct ctl *c)
+{
+    return ctl_complain(c, CTL_REFUSED, "the result is too large", "it has more than 32 MiB",
+                        "split the document");
+}
+
 int ctl_standardize(struct ctl *c)
 {
     struct document d = {.doc = NULL};
@@ -63,6 +69,57 @@ int ctl_standardize(struct ctl *c)
         hujson_standardize(d.doc, &out);
         rc = put_text(c, c->args.words[0], buf_slice(&out));
     }
+    buf_deinit(&out);
+    document_deinit(&d);
+    return rc;
+}
+
+int ctl_minimize(struct ctl *c)
+{
+    struct document d = {.doc = NULL};
+    struct buf out = BUF_MAX(TEXT_MAX);
+    int rc = document_read(c, c->args.words[0], &d);
+    if (!rc && hujson_minimize(d.doc, &out)) {
+        rc = too_big(c);
+    }
+    rc = rc ? rc : put_text(c, c->args.words[0], buf_slice(&out));
+    buf_deinit(&out);
+    document_deinit(&d);
+    return rc;
+}
+
+/* ---- fmt ---- */
+
+/* What would change, as a diff; 1 when anything. */
+static int show_difference(const struct ctl *c, struct slice before, struct slice after)
+{
+    struct buf diff = BUF_MAX(TEXT_MAX);
+    policy_diff(before, after, 3, &diff);
+    int rc = buf_ok(&diff) ? ctl_put_diff(c, buf_slice(&diff)) : too_big(c);
+    bool differs = !slice_eq(before, after);
+    buf_deinit(&diff);
+    return rc ? rc : differs ? CTL_REFUSED : CTL_OK;
+}
+
+static int
+put_formatted(const struct ctl *c, const char *path, struct slice before, struct slice after)
+{
+    if (c->args.check) {
+        return show_difference(c, before, after);
+    }
+    /* A file that is in its form already is not touched. */
+    return c->args.write && !c->args.json && slice_eq(before, after) ? 0 : put_text(c, path, after);
+}
+
+int ctl_fmt(struct ctl *c)
+{
+    struct document d = {.doc = NULL};
+    struct buf out = BUF_MAX(TEXT_MAX);
+    int rc = document_read(c, c->args.words[0], &d);
+    if (!rc && hujson_format(d.doc, &out)) {
+        rc = too_big(c);
+    }
+    rc = rc ? rc : put_formatted(c, c->args.words[0], buf_slice(&d.text), buf_slice(&out));
     buf_deinit(&out);
     document_deinit(&d);
     return rc;
