@@ -73,12 +73,14 @@ static void put_passkeys(struct app *a, struct buf *out, const struct identity *
     buf_adds(out,
              "<section class=card><h2>Passkeys</h2><div class=scroll><table><thead><tr><th>Name"
              "<th>Added<th>Last used<th></thead><tbody>");
-    store_passkeys_each(a->db, id->user.id, passkey_row, &l);
+    int rc = store_passkeys_each(a->db, id->user.id, passkey_row, &l);
     if (!l.count) {
         buf_adds(out, "<tr><td colspan=4 class=dim>none yet</td></tr>");
     }
+    buf_adds(out, "</tbody></table></div>");
+    page_whole(out, rc);
     html_fmt(out,
-             "</tbody></table></div><form data-enrol=\"/account/passkey\" data-csrf=\"%s\" hidden>"
+             "<form data-enrol=\"/account/passkey\" data-csrf=\"%s\" hidden>"
              "<label for=name>Name of a new passkey</label>"
              "<input type=text id=name name=name maxlength=60 placeholder=\"this laptop\">"
              "<div class=row><button>Add a passkey</button><span role=status></span></div></form>"
@@ -166,8 +168,10 @@ static void put_sessions(struct app *a, struct buf *out, const struct identity *
     struct listing l = {.out = out, .id = id, .current = id->session};
     buf_adds(out, "<section class=card><h2>Where you are signed in</h2><div class=scroll><table>"
                   "<thead><tr><th>Browser<th>Address<th>Last used<th></thead><tbody>");
-    store_sessions_each(a->db, id->user.id, session_row, &l);
-    buf_adds(out, "</tbody></table></div><div class=row>");
+    int rc = store_sessions_each(a->db, id->user.id, session_row, &l);
+    buf_adds(out, "</tbody></table></div>");
+    page_whole(out, rc);
+    buf_adds(out, "<div class=row>");
     button(out, id, "/account/sessions/end", "Sign out everywhere else", "quiet");
     buf_adds(out, "</div></section>");
 }
@@ -230,11 +234,11 @@ void account_password(void *app, struct http_rq *rq)
     }
 }
 
-/* The last way in is not taken away. */
+/* The last way in is not taken away; nor is one that may be the last. */
 static bool last_way_in(struct app *a, const struct identity *id)
 {
     struct store_person p;
-    return store_person_by_id(a->db, id->user.id, &p) == 0 && !p.has_password && p.passkeys == 1;
+    return store_person_by_id(a->db, id->user.id, &p) != 0 || (!p.has_password && p.passkeys == 1);
 }
 
 void account_passkey_delete(void *app, struct http_rq *rq)

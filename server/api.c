@@ -187,6 +187,7 @@ void api_acl_post(void *app, struct http_rq *rq)
 struct listing {
     struct app *a;
     struct js *list;
+    int rc;
 };
 
 static void add_device(void *arg, const struct store_node *n)
@@ -207,7 +208,9 @@ static void add_device(void *arg, const struct store_node *n)
     js_set(j, "addresses", addresses);
     js_set_cstr(j, "created", created);
     js_set_bool(j, "funnel", policy_state_may(l->a, n));
-    js_set_int(j, "relays", store_node_online_relays(l->a->db, n->id));
+    int64_t relays = store_node_online_relays(l->a->db, n->id);
+    l->rc = relays < 0 ? (int)relays : l->rc;
+    js_set_int(j, "relays", relays);
     js_push(l->list, j);
 }
 
@@ -215,6 +218,7 @@ static void add_funnels(void *arg, const struct store_node *n)
 {
     struct listing *l = arg;
     AUTO(js_freep) struct js *mine = bus_funnels(l->a, n);
+    l->rc = mine ? l->rc : -EIO;
     for (size_t i = 0; i < js_len(mine); i++) {
         struct js *f = js_ref(js_at(mine, i));
         js_set_cstr(f, "nodeId", n->stable_id);
@@ -227,9 +231,14 @@ static void reply_list(struct app *a, struct http_rq *rq, const char *name, stor
 {
     struct listing l = {.a = a, .list = js_array()};
     AUTO(js_freep) struct js *j = js_object();
-    store_nodes_each(a->db, fn, &l);
+    int rc = store_nodes_each(a->db, fn, &l);
+    rc = rc ? rc : l.rc;
     js_set(j, name, l.list);
-    reply_json(rq, 200, j);
+    if (rc) {
+        reply_broken(rq, rc);
+    } else {
+        reply_json(rq, 200, j);
+    }
 }
 
 void api_devices(void *app, struct http_rq *rq)

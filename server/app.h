@@ -167,13 +167,13 @@ void auth_free_identity(void *arg);
 void auth_need_session(struct app *a, struct http_rq *rq, unsigned kind);
 
 /* ---- the bus (bus.c): change log to streams, relays before nodes ---- */
-void bus_start(struct app *a);
+int bus_start(struct app *a) MUST_CHECK;
 void bus_stop(struct app *a);
 void bus_wake(struct app *a); /* after a commit */
 void bus_add_node(struct app *a, struct http_rq *rq, const struct store_node *n);
 void bus_add_relay(struct app *a, struct http_rq *rq, const struct store_relay *r);
 const char *bus_funnel_state(struct app *a, const struct store_node *n);
-struct js *bus_funnels(struct app *a, const struct store_node *n);
+struct js *bus_funnels(struct app *a, const struct store_node *n); /* NULL: not readable */
 
 /* ---- names (names.c) ---- */
 int names_start(struct app *a, char *out_why, size_t why_size) MUST_CHECK;
@@ -275,6 +275,8 @@ void passkey_setup(void *app, struct http_rq *rq);
 void page_message(
     struct http_rq *rq, int status, const char *title, const char *text, const char *link);
 void page_head(struct buf *out, const char *title, const struct identity *id);
+/* After a list: says so when the store could not read all of it. */
+void page_whole(struct buf *out, int rc);
 void page_time(struct buf *out, struct wall t); /* "2026-11-24 12:00 UTC", exact for programs */
 void page_send(struct http_rq *rq, int status, struct buf *out); /* takes the page's end and out */
 void page_login_form(struct app *a, struct http_rq *rq, int status, const char *complaint);

@@ -204,6 +204,7 @@ struct settling {
     const char *by;
     int64_t requests[64]; /* a batch; what is left is settled with the next change */
     size_t count;
+    int rc;
 };
 
 static void note_pending(void *arg, const struct store_request *r)
@@ -218,19 +219,24 @@ static void note_node(void *arg, const struct store_node *n)
 {
     struct settling *s = arg;
     if (policy_state_may(s->a, n)) {
-        store_requests_recent(s->a->db, n->id, wall_now(), note_pending, s);
+        int rc = store_requests_recent(s->a->db, n->id, wall_now(), note_pending, s);
+        s->rc = s->rc ? s->rc : rc;
     }
 }
 
 void approval_settle(struct app *a, const char *by)
 {
     struct settling s = {.a = a, .by = by};
-    store_nodes_each(a->db, note_node, &s);
+    int rc = store_nodes_each(a->db, note_node, &s);
+    rc = rc ? rc : s.rc;
+    if (rc) { /* what was not seen is settled with the next change */
+        log_error("requests.not_read", F_ERR(rc));
+    }
     if (!s.count) {
         return;
     }
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
-    int rc = tx ? 0 : -EIO;
+    rc = tx ? 0 : -EIO;
     for (size_t i = 0; !rc && i < s.count; i++) {
         rc = store_request_decide(a->db, s.requests[i], "granted", slice_str(by),
                                   S("the policy gives it"));

@@ -55,6 +55,7 @@ struct bus {
     struct app *a;
     struct list nodes, relays;
     struct map *routes; /* name -> its JSON, as all relays have it */
+    bool routes_owed;   /* could not be read: again with the next keep-alive */
     int64_t cursor;
     struct deferred wake;
     struct timer alive;
@@ -67,6 +68,7 @@ struct route_build {
     struct map *routes;
     struct store_node node;
     struct js *ports;
+    int rc;
 };
 
 static void add_port(void *arg, const struct store_funnel *f)
@@ -83,7 +85,8 @@ static void add_route(void *arg, const struct store_node *n)
         return;
     }
     b->ports = js_array();
-    store_funnels_each(b->a->db, n->id, add_port, b);
+    int rc = store_funnels_each(b->a->db, n->id, add_port, b);
+    b->rc = b->rc ? b->rc : rc;
     if (!js_len(b->ports)) {
         js_free(b->ports);
         return;
@@ -98,10 +101,17 @@ static void add_route(void *arg, const struct store_node *n)
     buf_deinit(&text);
 }
 
+/* NULL when not everything could be read: fewer routes than there are would cut funnels off. */
 static struct map *build_routes(struct app *a)
 {
     struct route_build b = {.a = a, .routes = map_new()};
-    store_nodes_each(a->db, add_route, &b);
+    int rc = store_nodes_each(a->db, add_route, &b);
+    rc = rc ? rc : b.rc;
+    if (rc) {
+        log_error("routes.not_read", F_ERR(rc));
+        map_free_values(b.routes);
+        return NULL;
+    }
     return b.routes;
 }
 
@@ -152,6 +162,10 @@ static void push_relay(struct relay_stream *r, struct slice line)
 static void update_relays(struct bus *b)
 {
     struct map *fresh = build_routes(b->a);
+    b->routes_owed = !fresh;
+    if (!fresh) {
+        return; /* the relays keep what they have */
+    }
     struct buf line = BUF_MAX(64 * MIB);
     if (write_delta(b->routes, fresh, b->cursor, &line)) {
         log_info("routes.changed", F_I64("version", b->cursor), F_U64("routes", map_count(fresh)));
@@ -341,11 +355,19 @@ static void add_relay_member(void *arg, const struct store_relay *r)
     js_push(b->list, j);
 }
 
+static struct js *list_or_null(struct member_build *b, int rc)
+{
+    if (rc) {
+        js_free(b->list);
+        return NULL;
+    }
+    return b->list;
+}
+
 static struct js *build_relays(struct member_build *b)
 {
     b->list = js_array();
-    store_relays_each(b->a->db, add_relay_member, b);
-    return b->list;
+    return list_or_null(b, store_relays_each(b->a->db, add_relay_member, b));
 }
 
 static struct js *build_funnels(struct member_build *b)
@@ -359,9 +381,14 @@ static struct js *build_certificate(struct member_build *b)
     struct store_cert c;
     struct buf chain = BUF_MAX(64 * KIB);
     char text[WALL_TEXT_SIZE];
-    if (store_cert(b->a->db, b->n->id, &c, &chain, NULL)) {
+    int rc = store_cert(b->a->db, b->n->id, &c, &chain, NULL);
+    if (rc) {
         js_set_cstr(j, "state", "none");
         buf_deinit(&chain);
+        if (rc != STORE_NONE) {
+            js_free(j);
+            return NULL;
+        }
         return j;
     }
     js_set_cstr(j, "state", c.state);
@@ -402,9 +429,8 @@ static void add_request(void *arg, const struct store_request *r)
 static struct js *build_requests(struct member_build *b)
 {
     b->list = js_array();
-    store_requests_recent(b->a->db, b->n->id, (struct wall){wall_now().s - REQUESTS_SHOWN_S},
-                          add_request, b);
-    return b->list;
+    struct wall since = {wall_now().s - REQUESTS_SHOWN_S};
+    return list_or_null(b, store_requests_recent(b->a->db, b->n->id, since, add_request, b));
 }
 
 static const struct {
@@ -438,7 +464,7 @@ const char *bus_funnel_state(struct app *a, const struct store_node *n)
         return "blocked";
     }
     bool certified = store_cert(a->db, n->id, &c, NULL, NULL) == 0 && c.not_after.s > wall_now().s;
-    return certified && store_node_online_relays(a->db, n->id) ? "open" : "waiting";
+    return certified && store_node_online_relays(a->db, n->id) > 0 ? "open" : "waiting";
 }
 
 static void add_funnel(void *arg, const struct store_funnel *f)
@@ -463,7 +489,10 @@ static void add_funnel(void *arg, const struct store_funnel *f)
 struct js *bus_funnels(struct app *a, const struct store_node *n)
 {
     struct funnel_list fl = {.a = a, .n = n, .list = js_array(), .state = bus_funnel_state(a, n)};
-    store_funnels_each(a->db, n->id, add_funnel, &fl);
+    if (store_funnels_each(a->db, n->id, add_funnel, &fl)) {
+        js_free(fl.list);
+        return NULL;
+    }
     return fl.list;
 }
 
@@ -498,6 +527,10 @@ static void update_node(struct node_stream *s)
     for (size_t i = 0; i < MEMBERS; i++) {
         struct buf text = BUF_MAX(LINE_MAX);
         struct js *value = members[i].build(&b);
+        if (!value) { /* could not be read: it stays as sent, and the next keep-alive asks again */
+            log_error("node.member_not_read", F_STR("member", members[i].name));
+            continue;
+        }
         js_write(value, JS_COMPACT, &text);
         if (!s->last[i] || strcmp(s->last[i], buf_cstr(&text)) != 0) {
             mem_free(s->last[i]);
@@ -557,7 +590,11 @@ static void on_wake(void *arg)
     struct bus *b = arg;
     struct concern c = {.nodes = map_new()};
     char key[24];
-    b->cursor = store_changes_since(b->a->db, b->cursor, note, &c);
+    int rc = store_changes_since(b->a->db, &b->cursor, note, &c);
+    if (rc) { /* whom it concerns is not known: everybody then */
+        log_error("changes.not_read", F_ERR(rc));
+        c.everybody = c.names = c.routes = true;
+    }
     if (c.names) {
         names_publish(b->a);
     }
@@ -606,10 +643,13 @@ static void on_alive(void *arg)
             update_node(s);
         }
     }
+    if (b->routes_owed) {
+        update_relays(b);
+    }
     trim(b->a);
 }
 
-void bus_start(struct app *a)
+int bus_start(struct app *a)
 {
     struct bus *b = mem_new(sizeof *b);
     b->a = a;
@@ -617,8 +657,14 @@ void bus_start(struct app *a)
     list_init(&b->relays);
     b->cursor = store_change_head(a->db);
     b->routes = build_routes(a);
+    if (b->cursor < 0 || !b->routes) {
+        map_free_values(b->routes);
+        mem_free(b);
+        return err_origin(-EIO);
+    }
     a->bus = b;
     timer_set_in(a->lp, &b->alive, keep_alive, on_alive, b);
+    return 0;
 }
 
 void bus_stop(struct app *a)

@@ -275,7 +275,11 @@ static void start(void *arg, int64_t node)
 void certs_kick(struct app *a)
 {
     if (a->certs && a->issuer) {
-        store_certs_due(a->db, wall_now(), start, a);
+        int rc = store_certs_due(a->db, wall_now(), start, a);
+        if (rc) {
+            log_error("certificates.not_read", F_ERR(rc));
+            timer_set_in(a->lp, &a->certs->again, queue_again, on_again, a);
+        }
     }
 }
 

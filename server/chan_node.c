@@ -35,18 +35,18 @@ static void make_label(struct slice hostname, char out[64])
     }
 }
 
-static bool free_label(struct app *a, struct slice hostname, char out[64])
+/* 0, STORE_CONFLICT when too many have this name, -errno. */
+static int free_label(struct app *a, struct slice hostname, char out[64])
 {
     char base[64];
     make_label(hostname, base);
     text_fit(out, 64, "%s", base);
-    for (int i = 1; store_label_taken(a->db, a->tailnet.id, slice_str(out)); i++) {
-        if (i == LABEL_TRIES) {
-            return false;
-        }
+    int rc = store_label_free(a->db, a->tailnet.id, slice_str(out));
+    for (int i = 1; rc == STORE_CONFLICT && i < LABEL_TRIES; i++) {
         text_fit(out, 64, "%.50s-%d", base, i);
+        rc = store_label_free(a->db, a->tailnet.id, slice_str(out));
     }
-    return true;
+    return rc;
 }
 
 /* 100.64.0.0/10 and fd7a:115c:a1e0::/48, counted up; the first /24 stays free for services. */
@@ -59,13 +59,14 @@ static void make_addresses(int64_t number, struct store_node *n)
              (unsigned)(number >> 16 & 0xffff) + 1, (unsigned)(number & 0xffff));
 }
 
-static bool fill_node(struct app *a, struct http_rq *rq, const struct js *j, struct store_node *n)
+/* 0, or the status to answer with. */
+static int fill_node(struct app *a, struct http_rq *rq, const struct js *j, struct store_node *n)
 {
     struct slice key = js_get_str(j, "transportKey");
     uint8_t bytes[32];
     if (!text_unhex(key, bytes, sizeof bytes) || !text_printable(js_get_str(j, "hostname"), 200) ||
         !text_printable(js_get_str(j, "os"), 60) || !text_printable(js_get_str(j, "version"), 60)) {
-        return false;
+        return 400;
     }
     err_ignore(slice_copy(key, n->transport_key, sizeof n->transport_key));
     err_ignore(slice_copy(js_get_str(j, "hostname"), n->hostname, sizeof n->hostname));
@@ -74,7 +75,8 @@ static bool fill_node(struct app *a, struct http_rq *rq, const struct js *j, str
     char remote[ADDR_TEXT_SIZE];
     addr_format_ip(http_rq_peer(rq), remote);
     text_cut(n->remote, sizeof n->remote, "%.60s", remote);
-    return free_label(a, js_get_str(j, "hostname"), n->label);
+    int rc = free_label(a, js_get_str(j, "hostname"), n->label);
+    return rc < 0 ? 500 : rc ? 400 : 0;
 }
 
 static bool auth_key_good(struct app *a, struct slice secret, struct store_key *out)
@@ -92,16 +94,16 @@ static int store_registration(struct app *a,
                               struct slice hash)
 {
     struct store_node old;
-    bool again = store_node_by_transport(a->db, slice_str(n->transport_key), &old) == 0;
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
-    int rc = tx ? 0 : -EIO;
-    if (!rc && again) {
+    int rc = tx ? store_node_by_transport(a->db, slice_str(n->transport_key), &old) : -EIO;
+    if (!rc) {
         *n = old;
         rc = store_node_rekey(a->db, n->id, hash);
-    } else if (!rc) {
+    } else if (rc == STORE_NONE) {
+        int64_t number = store_node_next_number(a->db);
         secret_id(n->stable_id, 20);
-        make_addresses(store_node_next_number(a->db), n);
-        rc = store_node_create(a->db, a->tailnet.id, n, hash, &n->id);
+        make_addresses(number, n);
+        rc = number < 0 ? (int)number : store_node_create(a->db, a->tailnet.id, n, hash, &n->id);
     }
     rc = rc ? rc : store_key_used(a->db, key->id);
     rc = rc ? rc : store_change(a->db, a->tailnet.id, "node", n->id);
@@ -154,7 +156,12 @@ void node_register(void *app, struct http_rq *rq)
                                   "ask an admin for a new one: funnel-control key create auth"});
         return;
     }
-    if (!fill_node(a, rq, j, &n)) {
+    int status = fill_node(a, rq, j, &n);
+    if (status == 500) {
+        reply_broken(rq, -EIO);
+        return;
+    }
+    if (status) {
         reply_problem(rq, &(struct problem){400, "node.invalid",
                                             "hostname, os, version or transportKey is not usable",
                                             "printable text; transportKey is 64 hex digits"});
@@ -271,8 +278,13 @@ void node_funnels(void *app, struct http_rq *rq)
         return;
     }
     AUTO(js_freep) struct js *out = js_object();
-    js_set(out, "funnels", bus_funnels(a, n));
-    reply_json(rq, 200, out);
+    struct js *funnels = bus_funnels(a, n);
+    if (funnels) {
+        js_set(out, "funnels", funnels);
+        reply_json(rq, 200, out);
+    } else {
+        reply_broken(rq, -EIO);
+    }
     bus_wake(a);
 }
 

@@ -132,6 +132,7 @@ struct online {
     int64_t relay;
     const struct js *nodes;
     bool differs;
+    int rc;
     struct app *a;
 };
 
@@ -141,7 +142,10 @@ static int store_online(struct app *a, int64_t relay, const struct js *nodes)
     for (size_t i = 0; !rc && i < js_len(nodes); i++) {
         struct store_node n;
         const struct js *j = js_at(nodes, i);
-        if (store_node_by_stable(a->db, js_get_str(j, "node"), &n) == 0) {
+        rc = store_node_by_stable(a->db, js_get_str(j, "node"), &n);
+        if (rc == STORE_NONE) {
+            rc = 0; /* it has gone meanwhile */
+        } else if (!rc) {
             rc = store_relay_node_add(a->db, relay, n.id, (struct wall){js_get_int(j, "since", 0)});
             rc = rc ? rc : store_change(a->db, a->tailnet.id, "online", n.id);
         }
@@ -156,7 +160,9 @@ static void find_difference(void *arg, const struct store_node *n)
     for (size_t i = 0; i < js_len(o->nodes); i++) {
         told = told || slice_eq(js_get_str(js_at(o->nodes, i), "node"), slice_str(n->stable_id));
     }
-    o->differs = o->differs || told != store_node_at_relay(o->a->db, o->relay, n->id);
+    int rc = store_node_at_relay(o->a->db, o->relay, n->id);
+    o->rc = rc < 0 ? rc : o->rc;
+    o->differs = o->differs || told != (rc == 0);
 }
 
 void relay_report(void *app, struct http_rq *rq)
@@ -170,11 +176,16 @@ void relay_report(void *app, struct http_rq *rq)
         return;
     }
     struct online o = {.relay = r->id, .nodes = js_get(j, "nodes"), .a = a};
-    store_nodes_each(a->db, find_difference, &o);
+    int rc = store_nodes_each(a->db, find_difference, &o);
+    rc = rc ? rc : o.rc;
+    if (rc) {
+        reply_broken(rq, rc);
+        return;
+    }
     int64_t version = js_get_int(j, "version", 0);
     if (o.differs || version != r->acked) {
         AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
-        int rc = tx ? store_relay_acked(a->db, r->id, version) : -EIO;
+        rc = tx ? store_relay_acked(a->db, r->id, version) : -EIO;
         rc = rc || !o.differs ? rc : store_online(a, r->id, o.nodes);
         rc = rc ? rc : db_commit(&tx);
         if (rc) {

@@ -108,7 +108,10 @@ static int start_all(struct app *a, char *why, size_t size)
     rc = rc < 0 ? rc : names_start(a, why, size);
     if (rc >= 0) {
         a->pool = pool_new(a->lp, HASH_THREADS);
-        bus_start(a);
+        rc = bus_start(a);
+        if (rc < 0) {
+            text_cut(why, size, "the database could not be read: %s", db_error(a->db));
+        }
     }
     rc = rc < 0 ? rc : certs_start(a, why, size);
     return rc < 0 ? rc : start_http(a, why, size);

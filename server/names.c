@@ -14,6 +14,7 @@ enum { ADDRESSES_MAX = 32, NEGATIVE_TTL = 30, LISTEN_MAX = 8, CAA_TTL = 300 };
 struct names {
     struct map *published; /* fqdn -> itself: what stands in the zone */
     char account[512];     /* as it stands in CAA */
+    bool owed;             /* the store could not be read: again with the next tick */
 };
 
 struct publication {
@@ -73,9 +74,30 @@ static void add_node(void *arg, const struct store_node *n)
 /* The ACME account is made after the first publication, and may be made anew: CAA follows it. */
 void names_tick(struct app *a)
 {
-    if (a->issuer && strcmp(acme_account_uri(a->issuer), a->names->account) != 0) {
+    bool moved = a->issuer && strcmp(acme_account_uri(a->issuer), a->names->account) != 0;
+    if (moved || a->names->owed) {
         names_publish(a);
     }
+}
+
+/* All names from the store into the zone. When not all could be read nothing is taken away, and
+ * what is published stays as it is: a name must not vanish because a disk failed. */
+static int gather(struct publication *p)
+{
+    struct app *a = p->a;
+    struct map_iter it = {0};
+    struct slice name;
+    void *value;
+    int rc = store_relays_each(a->db, add_relay, p);
+    if (rc) {
+        return rc;
+    }
+    put_caa(a, slice_str(a->cfg.zone));
+    rc = store_nodes_each(a->db, add_node, p);
+    while (rc && map_next(p->now, &it, &name, &value)) {
+        map_set(a->names->published, name, a);
+    }
+    return rc;
 }
 
 void names_publish(struct app *a)
@@ -86,9 +108,13 @@ void names_publish(struct app *a)
     struct map_iter it = {0};
     struct slice name;
     void *value;
-    store_relays_each(a->db, add_relay, &p);
-    put_caa(a, slice_str(a->cfg.zone));
-    store_nodes_each(a->db, add_node, &p);
+    int rc = gather(&p);
+    a->names->owed = rc != 0;
+    if (rc) {
+        log_error("dns.not_read", F_ERR(rc));
+        map_free(p.now);
+        return;
+    }
     while (map_next(a->names->published, &it, &name, &value)) {
         if (!map_get(p.now, name)) {
             dns_zone_remove(a->zone, name);
@@ -96,7 +122,7 @@ void names_publish(struct app *a)
     }
     map_free(a->names->published);
     a->names->published = p.now;
-    int rc = dns_zone_publish(a->zone, a->dns);
+    rc = dns_zone_publish(a->zone, a->dns);
     if (rc < 0) {
         log_error("dns.publish", F_ERR(rc));
     }

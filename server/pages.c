@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/base/err.h"
+#include "lib/base/log.h"
 #include "lib/http/html.h"
 #include "server/app.h"
 #include "web/assets.h"
@@ -46,6 +47,14 @@ void page_time(struct buf *out, struct wall t)
     wall_format(t, text);
     html_fmt(out, "<time datetime=\"%s\">", text);
     buf_addf(out, "%.10s %.5s UTC</time>", text, text + sizeof "2026-11-24");
+}
+
+void page_whole(struct buf *out, int rc)
+{
+    if (rc) {
+        log_error("page.not_read", F_ERR(rc));
+        buf_adds(out, "<p role=alert>Not everything could be read. Control's log says why.</p>");
+    }
 }
 
 void page_send(struct http_rq *rq, int status, struct buf *out)
@@ -99,6 +108,7 @@ struct rows {
     struct buf *out;
     const struct store_node *node; /* whose requests are listed */
     size_t count;
+    int rc;
 };
 
 static void node_row(void *arg, const struct store_node *n)
@@ -127,7 +137,8 @@ static void node_requests(void *arg, const struct store_node *n)
 {
     struct rows *r = arg;
     r->node = n;
-    store_requests_recent(r->a->db, n->id, wall_now(), request_row, r);
+    int rc = store_requests_recent(r->a->db, n->id, wall_now(), request_row, r);
+    r->rc = r->rc ? r->rc : rc;
 }
 
 void page_home(void *app, struct http_rq *rq)
@@ -138,10 +149,13 @@ void page_home(void *app, struct http_rq *rq)
     page_head(&out, "Overview", auth_identity(rq));
     html_fmt(&out, "<h1>%s.%s</h1><div class=card><h2>Waiting for a decision</h2><ul>",
              a->tailnet.name, a->cfg.zone);
-    store_nodes_each(a->db, node_requests, &r);
-    buf_adds(&out, r.count ? "</ul></div>" : "<li class=dim>Nobody is waiting.</li></ul></div>");
+    int rc = store_nodes_each(a->db, node_requests, &r);
+    buf_adds(&out, r.count ? "</ul>" : "<li class=dim>Nobody is waiting.</li></ul>");
+    page_whole(&out, rc ? rc : r.rc);
+    buf_adds(&out, "</div>");
     buf_adds(&out, "<div class=card><h2>Nodes</h2><table><tr><th>Name<th>Owner<th>Funnel</tr>");
-    store_nodes_each(a->db, node_row, &r);
+    rc = store_nodes_each(a->db, node_row, &r);
     buf_adds(&out, "</table></div>");
+    page_whole(&out, rc);
     page_send(rq, 200, &out);
 }

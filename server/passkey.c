@@ -60,16 +60,21 @@ static void start(struct app *a, struct http_rq *rq, const struct identity *id)
 {
     AUTO(js_freep) struct js *j = js_object();
     struct js *allow = js_array();
+    int rc = 0;
     struct flow *f = flow_begin(a->flows, rq, FLOW_SIGN_IN);
     passkey_challenge(f);
     put_challenge(a, f, j);
     if (id) {
         f->user = id->user.id;
         f->session = id->session;
-        store_passkeys_each(a->db, id->user.id, push_credential, allow);
+        rc = store_passkeys_each(a->db, id->user.id, push_credential, allow);
     }
     js_set(j, "allow", allow);
-    reply_json(rq, 200, j);
+    if (rc) {
+        reply_broken(rq, rc);
+    } else {
+        reply_json(rq, 200, j);
+    }
 }
 
 void passkey_start(void *app, struct http_rq *rq)
@@ -220,9 +225,13 @@ start_enrol(struct app *a, struct http_rq *rq, const struct store_user *u, int64
     js_set_cstr(user, "name", u->login);
     js_set_cstr(user, "displayName", u->login);
     js_set(j, "user", user);
-    store_passkeys_each(a->db, u->id, push_credential, exclude);
+    int rc = store_passkeys_each(a->db, u->id, push_credential, exclude);
     js_set(j, "exclude", exclude);
-    reply_json(rq, 200, j);
+    if (rc) {
+        reply_broken(rq, rc);
+    } else {
+        reply_json(rq, 200, j);
+    }
     buf_deinit(&handle);
 }
 

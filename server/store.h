@@ -4,7 +4,9 @@
  * transaction; every writer stands in the caller's db_begin() guard and appends to the change log
  * what streams must hear. Results: 0; STORE_NONE (no such row); STORE_CONFLICT (taken, or what it
  * refers to is not there); -errno, among them -EINVAL for a value that the schema refuses and
- * -EMSGSIZE for a caller's buffer that is too small. Outputs are written after 0 only.
+ * -EMSGSIZE for a caller's buffer that is too small. Outputs are written after 0 only. A count or
+ * the result of an _each, _recent, _since or _due is negative when not everything could be read: then
+ * what was seen is not all there is, and must not be taken for it.
  *
  * The callback of an _each, _recent, _since or _due function may call every function here but the
  * one that called it (nodes, relays and due certificates: that one too); it borrows its row.
@@ -116,8 +118,8 @@ int store_audit(struct db *d, const struct store_audit *a) MUST_CHECK;
 int store_change(struct db *d, int64_t tailnet, const char *kind, int64_t node) MUST_CHECK;
 int64_t store_change_head(struct db *d); /* the last one given, also when it was trimmed since */
 typedef void (*store_change_fn)(void *arg, int64_t seq, struct slice kind, int64_t node);
-int64_t
-store_changes_since(struct db *d, int64_t seq, store_change_fn fn, void *arg); /* the new head */
+/* *seq follows what was seen. */
+int store_changes_since(struct db *d, int64_t *seq, store_change_fn fn, void *arg) MUST_CHECK;
 int store_changes_trim(struct db *d, int64_t keep) MUST_CHECK;
 
 /* ---- nodes and relays (store_nodes.c) ---- */
@@ -143,13 +145,14 @@ int store_node_by_stable(struct db *d, struct slice stable_id, struct store_node
 int store_node_by_transport(struct db *d,
                             struct slice transport_key,
                             struct store_node *out) MUST_CHECK;
-bool store_label_taken(struct db *d, int64_t tailnet, struct slice label);
+/* 0, or STORE_CONFLICT: taken. */
+int store_label_free(struct db *d, int64_t tailnet, struct slice label) MUST_CHECK;
 int store_node_remote(struct db *d, int64_t id, struct slice remote) MUST_CHECK;
 int store_node_rekey(struct db *d, int64_t id, struct slice hash) MUST_CHECK;
 int store_node_delete(struct db *d, int64_t id) MUST_CHECK;
 int64_t store_node_next_number(struct db *d); /* for addresses */
 typedef void (*store_node_fn)(void *arg, const struct store_node *n);
-void store_nodes_each(struct db *d, store_node_fn fn, void *arg);
+int store_nodes_each(struct db *d, store_node_fn fn, void *arg) MUST_CHECK;
 
 struct store_relay {
     int64_t id;
@@ -164,12 +167,12 @@ int store_relay_create(struct db *d, const struct store_relay *r, struct slice h
 int store_relay_by_token(struct db *d, struct slice hash, struct store_relay *out) MUST_CHECK;
 int store_relay_acked(struct db *d, int64_t id, int64_t version) MUST_CHECK;
 typedef void (*store_relay_fn)(void *arg, const struct store_relay *r);
-void store_relays_each(struct db *d, store_relay_fn fn, void *arg);
+int store_relays_each(struct db *d, store_relay_fn fn, void *arg) MUST_CHECK;
 int store_relay_nodes_clear(struct db *d, int64_t relay) MUST_CHECK;
 int store_relay_node_add(struct db *d, int64_t relay, int64_t node, struct wall since) MUST_CHECK;
 typedef void (*store_relay_node_fn)(void *arg, struct slice relay_id, struct wall since);
-void store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, void *arg);
-bool store_node_at_relay(struct db *d, int64_t relay, int64_t node);
+int store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, void *arg) MUST_CHECK;
+int store_node_at_relay(struct db *d, int64_t relay, int64_t node) MUST_CHECK; /* or STORE_NONE */
 int64_t store_node_online_relays(struct db *d, int64_t node);
 
 /* ---- funnels, requests, certificates (store_flow.c); the policy: store_policy.h ---- */
@@ -180,7 +183,7 @@ struct store_funnel {
 };
 
 typedef void (*store_funnel_fn)(void *arg, const struct store_funnel *f);
-void store_funnels_each(struct db *d, int64_t node /* 0: all */, store_funnel_fn fn, void *arg);
+int store_funnels_each(struct db *d, int64_t node /* 0: all */, store_funnel_fn fn, void *arg) MUST_CHECK;
 /* Inserts or updates (node, port); 0 changed, STORE_NONE nothing changed. */
 int store_funnel_put(struct db *d, const struct store_funnel *f) MUST_CHECK;
 int store_funnel_delete(struct db *d, int64_t node, int64_t port) MUST_CHECK;
@@ -206,8 +209,8 @@ int store_request_denied_since(struct db *d,
 int store_request_decide(
     struct db *d, int64_t id, const char *state, struct slice by, struct slice reason) MUST_CHECK;
 typedef void (*store_request_fn)(void *arg, const struct store_request *r);
-void store_requests_recent(
-    struct db *d, int64_t node, struct wall since, store_request_fn fn, void *arg);
+int store_requests_recent(
+    struct db *d, int64_t node, struct wall since, store_request_fn fn, void *arg) MUST_CHECK;
 int store_requests_expire(struct db *d, struct wall now, int *out_count) MUST_CHECK;
 
 struct store_cert {
@@ -242,4 +245,4 @@ int store_cert_issued(struct db *d,
 /* Nodes whose order should run now: queued, issuing before a crash, or failed with retry_at
  * reached. */
 typedef void (*store_cert_fn)(void *arg, int64_t node);
-void store_certs_due(struct db *d, struct wall now, store_cert_fn fn, void *arg);
+int store_certs_due(struct db *d, struct wall now, store_cert_fn fn, void *arg) MUST_CHECK;

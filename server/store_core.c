@@ -302,21 +302,22 @@ int64_t store_change_head(struct db *d)
     AUTO(db_resetp)
     struct db_stmt *s = db_stmt(
         d, "SELECT coalesce(max(seq), 0) AS head FROM sqlite_sequence WHERE name = 'changes'");
-    return db_step(s) == DB_ROW ? db_col_i64(s, "head") : 0;
+    return store_number(s, "head");
 }
 
-int64_t store_changes_since(struct db *d, int64_t seq, store_change_fn fn, void *arg)
+int store_changes_since(struct db *d, int64_t *seq, store_change_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s = db_stmt(
         d,
         "SELECT seq, kind, coalesce(node_id, 0) AS node FROM changes WHERE seq > :seq ORDER BY seq");
-    db_bind_i64(s, ":seq", seq);
-    while (db_step(s) == DB_ROW) {
-        seq = db_col_i64(s, "seq");
-        fn(arg, seq, db_col_text(s, "kind"), db_col_i64(s, "node"));
+    db_bind_i64(s, ":seq", *seq);
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
+        *seq = db_col_i64(s, "seq");
+        fn(arg, *seq, db_col_text(s, "kind"), db_col_i64(s, "node"));
     }
-    return seq;
+    return store_seen(rc);
 }
 
 int store_changes_trim(struct db *d, int64_t keep)

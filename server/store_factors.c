@@ -57,16 +57,18 @@ int store_passkey(struct db *d,
     return store_found(rc);
 }
 
-void store_passkeys_each(struct db *d, int64_t user, store_passkey_fn fn, void *arg)
+int store_passkeys_each(struct db *d, int64_t user, store_passkey_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s = db_stmt(d, PASSKEY_COLUMNS "WHERE user_id = :user ORDER BY id");
     struct store_passkey row;
     db_bind_i64(s, ":user", user);
-    while (db_step(s) == DB_ROW) {
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
         read_passkey(s, &row);
         fn(arg, &row, db_col_blob(s, "credential"));
     }
+    return store_seen(rc);
 }
 
 int store_passkey_used(struct db *d, int64_t id, int64_t sign_count)
@@ -186,7 +188,7 @@ int64_t store_recovery_left(struct db *d, int64_t user)
     struct db_stmt *s = db_stmt(
         d, "SELECT count(*) AS n FROM recovery_codes WHERE user_id = :user AND used IS NULL");
     db_bind_i64(s, ":user", user);
-    return db_step(s) == DB_ROW ? db_col_i64(s, "n") : 0;
+    return store_number(s, "n");
 }
 
 /* ---- OIDC ---- */

@@ -3,14 +3,15 @@
 
 /* ---- funnels ---- */
 
-void store_funnels_each(struct db *d, int64_t node, store_funnel_fn fn, void *arg)
+int store_funnels_each(struct db *d, int64_t node, store_funnel_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s =
         db_stmt(d, "SELECT id, stable_id, node_id, port, kind, target, source FROM funnels"
                    " WHERE :node = 0 OR node_id = :node ORDER BY node_id, port");
     db_bind_i64(s, ":node", node);
-    while (db_step(s) == DB_ROW) {
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
         struct store_funnel f = {.id = db_col_i64(s, "id"),
                                  .node_id = db_col_i64(s, "node_id"),
                                  .port = db_col_i64(s, "port")};
@@ -20,6 +21,7 @@ void store_funnels_each(struct db *d, int64_t node, store_funnel_fn fn, void *ar
         STORE_COPY(s, "source", f.source);
         fn(arg, &f);
     }
+    return store_seen(rc);
 }
 
 int store_funnel_put(struct db *d, const struct store_funnel *f)
@@ -143,7 +145,7 @@ int store_request_decide(
     return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
 }
 
-void store_requests_recent(
+int store_requests_recent(
     struct db *d, int64_t node, struct wall since, store_request_fn fn, void *arg)
 {
     struct store_request r;
@@ -153,9 +155,11 @@ void store_requests_recent(
                    " OR decided > :since) ORDER BY id");
     db_bind_i64(s, ":node", node);
     db_bind_i64(s, ":since", since.s);
-    while (one_request(s, &r) == 0) {
+    int rc;
+    while ((rc = one_request(s, &r)) == 0) {
         fn(arg, &r);
     }
+    return rc == STORE_NONE ? 0 : rc;
 }
 
 int store_requests_expire(struct db *d, struct wall now, int *out_count)
@@ -250,7 +254,7 @@ int store_cert_issued(struct db *d,
     return store_result(db_exec(s));
 }
 
-void store_certs_due(struct db *d, struct wall now, store_cert_fn fn, void *arg)
+int store_certs_due(struct db *d, struct wall now, store_cert_fn fn, void *arg)
 {
     int64_t last = 0;
     for (;;) {
@@ -261,8 +265,9 @@ void store_certs_due(struct db *d, struct wall now, store_cert_fn fn, void *arg)
                        " AND retry_at <= :now)) ORDER BY node_id LIMIT 1");
         db_bind_i64(s, ":last", last);
         db_bind_i64(s, ":now", now.s);
-        if (db_step(s) != DB_ROW) {
-            return;
+        int rc = db_step(s);
+        if (rc != DB_ROW) {
+            return store_seen(rc);
         }
         last = db_col_i64(s, "node_id");
         db_reset(s);

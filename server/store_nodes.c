@@ -117,14 +117,15 @@ int store_node_by_transport(struct db *d, struct slice transport_key, struct sto
     return one_node(s, out);
 }
 
-bool store_label_taken(struct db *d, int64_t tailnet, struct slice label)
+int store_label_free(struct db *d, int64_t tailnet, struct slice label)
 {
     AUTO(db_resetp)
     struct db_stmt *s =
         db_stmt(d, "SELECT 1 AS one FROM nodes WHERE tailnet_id = :tailnet AND label = :label");
     db_bind_i64(s, ":tailnet", tailnet);
     db_bind_text(s, ":label", label);
-    return db_step(s) != DB_DONE;
+    int rc = db_step(s);
+    return rc == DB_ROW ? STORE_CONFLICT : store_seen(rc);
 }
 
 int store_node_remote(struct db *d, int64_t id, struct slice remote)
@@ -147,11 +148,11 @@ int64_t store_node_next_number(struct db *d)
     AUTO(db_resetp)
     struct db_stmt *s = db_stmt(
         d, "SELECT coalesce(max(seq), 0) + 1 AS next FROM sqlite_sequence WHERE name = 'nodes'");
-    return db_step(s) == DB_ROW ? db_col_i64(s, "next") : 1;
+    return store_number(s, "next");
 }
 
 /* Rows are copied out before the caller sees them: it may run other statements, also this one. */
-void store_nodes_each(struct db *d, store_node_fn fn, void *arg)
+int store_nodes_each(struct db *d, store_node_fn fn, void *arg)
 {
     struct store_node n = {0};
     int64_t last = 0;
@@ -160,8 +161,9 @@ void store_nodes_each(struct db *d, store_node_fn fn, void *arg)
         struct db_stmt *s =
             db_stmt(d, "SELECT " NODE_COLUMNS "WHERE n.id > :last ORDER BY n.id LIMIT 1");
         db_bind_i64(s, ":last", last);
-        if (one_node(s, &n)) {
-            return;
+        int rc = one_node(s, &n);
+        if (rc) {
+            return rc == STORE_NONE ? 0 : rc;
         }
         db_reset(s);
         last = n.id;
@@ -230,7 +232,7 @@ int store_relay_acked(struct db *d, int64_t id, int64_t version)
     return store_result(db_exec(s));
 }
 
-void store_relays_each(struct db *d, store_relay_fn fn, void *arg)
+int store_relays_each(struct db *d, store_relay_fn fn, void *arg)
 {
     struct store_relay r = {0};
     int64_t last = 0;
@@ -239,8 +241,9 @@ void store_relays_each(struct db *d, store_relay_fn fn, void *arg)
         struct db_stmt *s =
             db_stmt(d, "SELECT " RELAY_COLUMNS "WHERE id > :last ORDER BY id LIMIT 1");
         db_bind_i64(s, ":last", last);
-        if (one_relay(s, &r)) {
-            return;
+        int rc = one_relay(s, &r);
+        if (rc) {
+            return rc == STORE_NONE ? 0 : rc;
         }
         db_reset(s);
         last = r.id;
@@ -265,16 +268,18 @@ int store_relay_node_add(struct db *d, int64_t relay, int64_t node, struct wall 
     return store_result(db_exec(s));
 }
 
-void store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, void *arg)
+int store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s =
         db_stmt(d, "SELECT r.stable_id AS stable_id, x.since AS since FROM relay_nodes x"
                    " JOIN relays r ON r.id = x.relay_id WHERE x.node_id = :node ORDER BY r.id");
     db_bind_i64(s, ":node", node);
-    while (db_step(s) == DB_ROW) {
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
         fn(arg, db_col_text(s, "stable_id"), (struct wall){db_col_i64(s, "since")});
     }
+    return store_seen(rc);
 }
 
 int64_t store_node_online_relays(struct db *d, int64_t node)
@@ -282,15 +287,15 @@ int64_t store_node_online_relays(struct db *d, int64_t node)
     AUTO(db_resetp)
     struct db_stmt *s = db_stmt(d, "SELECT count(*) AS n FROM relay_nodes WHERE node_id = :node");
     db_bind_i64(s, ":node", node);
-    return db_step(s) == DB_ROW ? db_col_i64(s, "n") : 0;
+    return store_number(s, "n");
 }
 
-bool store_node_at_relay(struct db *d, int64_t relay, int64_t node)
+int store_node_at_relay(struct db *d, int64_t relay, int64_t node)
 {
     AUTO(db_resetp)
     struct db_stmt *s =
         db_stmt(d, "SELECT 1 AS one FROM relay_nodes WHERE relay_id = :relay AND node_id = :node");
     db_bind_i64(s, ":relay", relay);
     db_bind_i64(s, ":node", node);
-    return db_step(s) == DB_ROW;
+    return store_found(db_step(s));
 }

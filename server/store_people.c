@@ -39,16 +39,18 @@ static int one_person(struct db_stmt *s, struct store_person *out)
     return store_found(rc);
 }
 
-void store_people_each(struct db *d, int64_t tailnet, store_person_fn fn, void *arg)
+int store_people_each(struct db *d, int64_t tailnet, store_person_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s = db_stmt(d, PERSON_COLUMNS "WHERE u.tailnet_id = :tailnet ORDER BY u.login");
     struct store_person p;
     db_bind_i64(s, ":tailnet", tailnet);
-    while (db_step(s) == DB_ROW) {
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
         read_person(s, &p);
         fn(arg, &p);
     }
+    return store_seen(rc);
 }
 
 int store_person(struct db *d, struct slice stable_id, struct store_person *out)
@@ -172,17 +174,19 @@ int store_session_verified(struct db *d, int64_t id, struct slice new_hash)
     return store_touched(d, s);
 }
 
-void store_sessions_each(struct db *d, int64_t user, store_session_fn fn, void *arg)
+int store_sessions_each(struct db *d, int64_t user, store_session_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s =
         db_stmt(d, SESSION_COLUMNS "FROM sessions WHERE user_id = :user ORDER BY last_used DESC");
     struct store_session_row row;
     db_bind_i64(s, ":user", user);
-    while (db_step(s) == DB_ROW) {
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
         read_session(s, &row);
         fn(arg, &row);
     }
+    return store_seen(rc);
 }
 
 int store_session_end(struct db *d, int64_t user, struct slice stable_id)
@@ -279,17 +283,19 @@ int store_invite_by_hash(struct db *d, struct slice hash, struct store_invite *o
     return one_invite(s, out);
 }
 
-void store_invites_each(struct db *d, int64_t tailnet, store_invite_fn fn, void *arg)
+int store_invites_each(struct db *d, int64_t tailnet, store_invite_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s = db_stmt(d, INVITE_COLUMNS "WHERE i.tailnet_id = :tailnet AND i.accepted IS"
                                                   " NULL ORDER BY i.id");
     struct store_invite row;
     db_bind_i64(s, ":tailnet", tailnet);
-    while (db_step(s) == DB_ROW) {
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
         read_invite(s, &row);
         fn(arg, &row);
     }
+    return store_seen(rc);
 }
 
 int store_invite_renew(struct db *d, int64_t id, struct slice hash, struct wall expires)

@@ -19,7 +19,8 @@ struct store_person {
 };
 
 typedef void (*store_person_fn)(void *arg, const struct store_person *p);
-void store_people_each(struct db *d, int64_t tailnet, store_person_fn fn, void *arg); /* by login */
+int store_people_each(struct db *d, int64_t tailnet, store_person_fn fn, void *arg)
+    MUST_CHECK; /* by login */
 int store_person(struct db *d, struct slice stable_id, struct store_person *out) MUST_CHECK;
 int store_person_by_id(struct db *d, int64_t id, struct store_person *out) MUST_CHECK;
 /* Role, suspension and deletion move rights: store_policy.h has them. The one owner. */
@@ -49,7 +50,7 @@ int store_session_row(struct db *d, struct slice hash, struct store_session_row 
 /* Presence was proved anew (step-up): the id changes with it. */
 int store_session_verified(struct db *d, int64_t id, struct slice new_hash) MUST_CHECK;
 typedef void (*store_session_fn)(void *arg, const struct store_session_row *s);
-void store_sessions_each(struct db *d, int64_t user, store_session_fn fn, void *arg);
+int store_sessions_each(struct db *d, int64_t user, store_session_fn fn, void *arg) MUST_CHECK;
 /* One of this user's, by its public id. */
 int store_session_end(struct db *d, int64_t user, struct slice stable_id) MUST_CHECK;
 /* All but one (0: all). */
@@ -82,7 +83,7 @@ int store_passkey(struct db *d,
                   struct store_passkey *out,
                   struct buf *out_key) MUST_CHECK;
 typedef void (*store_passkey_fn)(void *arg, const struct store_passkey *p, struct slice credential);
-void store_passkeys_each(struct db *d, int64_t user, store_passkey_fn fn, void *arg);
+int store_passkeys_each(struct db *d, int64_t user, store_passkey_fn fn, void *arg) MUST_CHECK;
 int store_passkey_used(struct db *d, int64_t id, int64_t sign_count) MUST_CHECK;
 int store_passkey_rename(struct db *d, int64_t user, struct slice stable_id, struct slice name)
     MUST_CHECK;
@@ -141,7 +142,8 @@ int store_invite_create(struct db *d,
 int store_invite(struct db *d, struct slice stable_id, struct store_invite *out) MUST_CHECK;
 int store_invite_by_hash(struct db *d, struct slice hash, struct store_invite *out) MUST_CHECK;
 typedef void (*store_invite_fn)(void *arg, const struct store_invite *i);
-void store_invites_each(struct db *d, int64_t tailnet, store_invite_fn fn, void *arg); /* open */
+int store_invites_each(struct db *d, int64_t tailnet, store_invite_fn fn, void *arg)
+    MUST_CHECK; /* open */
 /* A new secret and a new end, as "resend" does. */
 int store_invite_renew(struct db *d, int64_t id, struct slice hash, struct wall expires) MUST_CHECK;
 /* STORE_NONE when it was accepted before. */

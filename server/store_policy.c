@@ -86,7 +86,7 @@ int store_policy_save(struct db *d,
     return rc;
 }
 
-void store_policies_each(
+int store_policies_each(
     struct db *d, int64_t tailnet, int64_t before, int64_t limit, store_policy_fn fn, void *arg)
 {
     struct store_policy_meta m;
@@ -97,10 +97,12 @@ void store_policies_each(
     db_bind_i64(s, ":tailnet", tailnet);
     db_bind_i64(s, ":before", before);
     db_bind_i64(s, ":limit", limit);
-    while (db_step(s) == DB_ROW) {
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
         read_meta(s, &m);
         fn(arg, &m);
     }
+    return store_seen(rc);
 }
 
 int store_policy_unsummed(struct db *d, int64_t *out_rev, struct buf *out_text)

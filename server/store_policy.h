@@ -40,8 +40,12 @@ int store_policy_save(struct db *d,
                       int64_t *out_rev) MUST_CHECK;
 typedef void (*store_policy_fn)(void *arg, const struct store_policy_meta *m);
 /* Newest first, older than `before` (0: from the newest), at most `limit`. */
-void store_policies_each(
-    struct db *d, int64_t tailnet, int64_t before, int64_t limit, store_policy_fn fn, void *arg);
+int store_policies_each(struct db *d,
+                        int64_t tailnet,
+                        int64_t before,
+                        int64_t limit,
+                        store_policy_fn fn,
+                        void *arg) MUST_CHECK;
 
 /* Versions of 0.1 carry the hash of their bytes; one of them, and its right ETag. */
 int store_policy_unsummed(struct db *d, int64_t *out_rev, struct buf *out_text) MUST_CHECK;

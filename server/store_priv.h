@@ -20,6 +20,19 @@ static inline int store_found(int rc)
     return rc == DB_ROW ? 0 : rc == DB_DONE ? STORE_NONE : rc == DB_CONFLICT ? err_fold(-EIO) : rc;
 }
 
+/* How a loop over rows ended: 0 when all were seen, -errno when not. */
+static inline int store_seen(int rc)
+{
+    return rc == DB_DONE ? 0 : rc < 0 ? rc : err_fold(-EIO);
+}
+
+/* One number from a row that must be there, or -errno. */
+static inline int64_t store_number(struct db_stmt *s, const char *column)
+{
+    int rc = db_step(s);
+    return rc == DB_ROW ? db_col_i64(s, column) : rc < 0 ? rc : err_fold(-EIO);
+}
+
 /* A write of one row that must be there: 0, STORE_NONE, … */
 static inline int store_touched(struct db *d, struct db_stmt *s)
 {

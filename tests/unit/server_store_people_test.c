@@ -74,7 +74,7 @@ static void a_person_is_read_whole(void **state)
     struct store_person same;
     assert_int_equal(store_person(d, slice_str(p.user.stable_id), &same), 0);
     assert_int_equal(same.user.id, at.bob);
-    store_people_each(d, at.tailnet, count_person, &n);
+    assert_int_equal(store_people_each(d, at.tailnet, count_person, &n), 0);
     assert_int_equal(n, 2);
     assert_int_equal(store_owner(d, at.tailnet, &owner), 0);
     assert_int_equal(owner.id, at.ann);
@@ -144,18 +144,18 @@ static void sessions_are_listed_renewed_and_ended(void **state)
     /* Not by another's id. */
     assert_int_equal(store_session_end(d, at.ann, slice_str(other.stable_id)), STORE_NONE);
     assert_int_equal(store_sessions_end(d, at.ann, first), 0);
-    store_sessions_each(d, at.ann, count_session, &n);
+    assert_int_equal(store_sessions_each(d, at.ann, count_session, &n), 0);
     assert_int_equal(n, 1);
     assert_int_equal(store_session_end(d, at.ann, slice_str(row.stable_id)), 0);
     n = 0;
-    store_sessions_each(d, at.bob, count_session, &n);
+    assert_int_equal(store_sessions_each(d, at.bob, count_session, &n), 0);
     assert_int_equal(n, 1);
     assert_int_equal(store_sessions_expire(d, (struct wall){0}, (struct wall){0}), 0);
-    store_sessions_each(d, at.bob, count_session, &n);
+    assert_int_equal(store_sessions_each(d, at.bob, count_session, &n), 0);
     assert_int_equal(n, 2);
     assert_int_equal(store_sessions_expire(d, (struct wall){wall_now().s + 1}, (struct wall){0}),
                      0);
-    store_sessions_each(d, at.bob, count_session, &n);
+    assert_int_equal(store_sessions_each(d, at.bob, count_session, &n), 0);
     assert_int_equal(n, 2);
 }
 
@@ -197,8 +197,8 @@ static void passkeys_belong_to_one_person(void **state)
     assert_int_equal(store_passkey(d, S("id-1"), &p, &key), 0);
     assert_true(p.sign_count == 9 && p.last_used.s > 0);
     assert_string_equal(p.name, "phone");
-    store_passkeys_each(d, at.ann, count_passkey, &count);
-    store_passkeys_each(d, at.bob, count_passkey, &count);
+    assert_int_equal(store_passkeys_each(d, at.ann, count_passkey, &count), 0);
+    assert_int_equal(store_passkeys_each(d, at.bob, count_passkey, &count), 0);
     assert_int_equal(count, 1);
     assert_int_equal(store_passkey_delete(d, at.ann, slice_str(p.stable_id)), 0);
     assert_int_equal(store_passkey(d, S("id-1"), &p, &key), STORE_NONE);
@@ -284,13 +284,13 @@ static void an_invitation_is_accepted_once(void **state)
     assert_int_equal(store_invite_by_hash(d, hash_of('i'), &i), STORE_NONE);
     assert_int_equal(store_invite_by_hash(d, hash_of('j'), &i), 0);
     assert_true(i.expires.s == 5 && i.sent.s > 0);
-    store_invites_each(d, at.tailnet, count_invite, &n);
+    assert_int_equal(store_invites_each(d, at.tailnet, count_invite, &n), 0);
     assert_int_equal(n, 1);
     assert_int_equal(store_invite_accept(d, i.id), 0);
     assert_int_equal(store_invite_accept(d, i.id), STORE_NONE);
     assert_int_equal(store_invite_renew(d, i.id, hash_of('l'), (struct wall){6}), STORE_NONE);
     assert_int_equal(store_invite_delete(d, slice_str(id)), STORE_NONE);
-    store_invites_each(d, at.tailnet, count_invite, &n);
+    assert_int_equal(store_invites_each(d, at.tailnet, count_invite, &n), 0);
     assert_int_equal(n, 1);
 }
 

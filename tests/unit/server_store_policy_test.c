@@ -101,13 +101,13 @@ static void history_pages_backwards(void **state)
         revs[k] = save(d, i.tailnet, S("{}"), etag);
     }
     char seen[200] = "";
-    store_policies_each(d, i.tailnet, 0, 2, note_version, seen);
+    assert_int_equal(store_policies_each(d, i.tailnet, 0, 2, note_version, seen), 0);
     assert_string_equal(seen, "e4* e3 ");
     seen[0] = '\0';
-    store_policies_each(d, i.tailnet, revs[3], 10, note_version, seen);
+    assert_int_equal(store_policies_each(d, i.tailnet, revs[3], 10, note_version, seen), 0);
     assert_string_equal(seen, "e2 e1 e0 ");
     seen[0] = '\0';
-    store_policies_each(d, i.tailnet + 1, 0, 10, note_version, seen);
+    assert_int_equal(store_policies_each(d, i.tailnet + 1, 0, 10, note_version, seen), 0);
     assert_string_equal(seen, "");
 }
 

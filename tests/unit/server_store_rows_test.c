@@ -199,7 +199,7 @@ static void node_comes_and_goes(void **state)
     assert_int_equal(store_cert(d, i.node, &cert, NULL, NULL), STORE_NONE);
     assert_int_equal(store_funnel_delete(d, i.node, 443), STORE_NONE);
     assert_int_equal(store_node_next_number(d), i.node + 1); /* never given twice */
-    assert_false(store_label_taken(d, i.tailnet, S("laptop-1")));
+    assert_int_equal(0, store_label_free(d, i.tailnet, S("laptop-1")));
 }
 
 struct visit {
@@ -251,13 +251,13 @@ static void every_node_also_while_they_go(void **state)
     assert_int_equal(store_node(d, id, &n), 0);
     assert_string_equal(n.login, "");
     assert_int_equal(n.user_id, 0);
-    store_nodes_each(d, note_node, &v);
+    assert_int_equal(store_nodes_each(d, note_node, &v), 0);
     assert_string_equal(v.seen, "laptop-1 laptop-2 ");
     v.seen[0] = '\0';
-    store_nodes_each(d, delete_node, &v);
+    assert_int_equal(store_nodes_each(d, delete_node, &v), 0);
     assert_string_equal(v.seen, "laptop-1 laptop-2 ");
     v.seen[0] = '\0';
-    store_nodes_each(d, note_node, &v);
+    assert_int_equal(store_nodes_each(d, note_node, &v), 0);
     assert_string_equal(v.seen, "");
 }
 
@@ -282,12 +282,12 @@ static void relays_and_where_nodes_are(void **state)
     assert_int_equal(store_relay_node_add(d, got.id, i.node, (struct wall){100}), 0);
     assert_int_equal(store_relay_node_add(d, got.id, i.node, (struct wall){200}), 0);
     assert_int_equal(store_relay_node_add(d, got.id, 99, (struct wall){200}), STORE_CONFLICT);
-    assert_true(store_node_at_relay(d, got.id, i.node));
+    assert_int_equal(0, store_node_at_relay(d, got.id, i.node));
     assert_int_equal(store_node_online_relays(d, i.node), 1);
-    store_relay_nodes_each(d, i.node, note_where, &v);
+    assert_int_equal(store_relay_nodes_each(d, i.node, note_where, &v), 0);
     assert_string_equal(v.seen, "relay1:200 ");
     v.seen[0] = '\0';
-    store_relays_each(d, note_relay, &v);
+    assert_int_equal(store_relays_each(d, note_relay, &v), 0);
     assert_string_equal(v.seen, "relay1.example.org:7 ");
     /* Enrolled again under its name: the same relay with a new token, from nothing. */
     snprintf(r.stable_id, sizeof r.stable_id, "relay2");
@@ -301,7 +301,7 @@ static void relays_and_where_nodes_are(void **state)
     snprintf(r.name, sizeof r.name, "two"); /* another one may not take its host */
     assert_int_equal(store_relay_create(d, &r, C), STORE_CONFLICT);
     assert_int_equal(store_relay_nodes_clear(d, got.id), 0);
-    assert_false(store_node_at_relay(d, got.id, i.node));
+    assert_int_equal(STORE_NONE, store_node_at_relay(d, got.id, i.node));
     assert_int_equal(store_node_online_relays(d, i.node), 0);
 }
 
@@ -336,10 +336,10 @@ static void funnels_change_or_not(void **state)
     assert_int_equal(store_node_create(d, i.tailnet, &n, B, &f.node_id), 0);
     f.port = 443;
     assert_int_equal(store_funnel_put(d, &f), 0);
-    store_funnels_each(d, 0, note_funnel, &v);
+    assert_int_equal(store_funnels_each(d, 0, note_funnel, &v), 0);
     assert_string_equal(v.seen, "1:443:b 1:8443:b 2:443:b ");
     v.seen[0] = '\0';
-    store_funnels_each(d, 2, note_funnel, &v);
+    assert_int_equal(store_funnels_each(d, 2, note_funnel, &v), 0);
     assert_string_equal(v.seen, "2:443:b ");
     assert_int_equal(store_funnel_delete(d, 2, 443), 0);
     assert_int_equal(store_funnel_delete(d, 2, 443), STORE_NONE);
@@ -394,7 +394,8 @@ static void requests_live_and_end(void **state)
                      STORE_NONE);
     snprintf(r.stable_id, sizeof r.stable_id, "r3");
     assert_int_equal(store_request_create(d, &r), 0);
-    store_requests_recent(d, i.node, (struct wall){now - 600}, note_request, &v);
+    assert_int_equal(store_requests_recent(d, i.node, (struct wall){now - 600}, note_request, &v),
+                     0);
     assert_string_equal(v.seen, "r2:denied r3:pending ");
 }
 
@@ -410,7 +411,7 @@ static void note_due(void *arg, int64_t node)
 static bool is_due(struct db *d, int64_t at)
 {
     struct visit v = {.db = d};
-    store_certs_due(d, (struct wall){at}, note_due, &v);
+    assert_int_equal(store_certs_due(d, (struct wall){at}, note_due, &v), 0);
     return v.seen[0] != '\0';
 }
 
@@ -464,6 +465,13 @@ static void note_change(void *arg, int64_t seq, struct slice kind, int64_t node)
              (int)node);
 }
 
+/* The new head. */
+static int64_t changes(struct db *d, int64_t seq, struct visit *v)
+{
+    assert_int_equal(store_changes_since(d, &seq, note_change, v), 0);
+    return seq;
+}
+
 static void cursor_sees_each_change_once(void **state)
 {
     BEGIN((struct store_world *)*state);
@@ -471,17 +479,17 @@ static void cursor_sees_each_change_once(void **state)
     struct visit v = {.db = d};
     assert_non_null(tx);
     assert_int_equal(store_change_head(d), 0);
-    assert_int_equal(store_changes_since(d, 0, note_change, &v), 0);
+    assert_int_equal(changes(d, 0, &v), 0);
     assert_int_equal(store_change(d, i.tailnet, "node", i.node), 0);
     assert_int_equal(store_change(d, i.tailnet, "policy", 0), 0);
-    int64_t cursor = store_changes_since(d, 0, note_change, &v);
+    int64_t cursor = changes(d, 0, &v);
     assert_string_equal(v.seen, "1:node:1 2:policy:0 ");
     assert_int_equal(cursor, 2);
     v.seen[0] = '\0';
-    assert_int_equal(store_changes_since(d, cursor, note_change, &v), 2);
+    assert_int_equal(changes(d, cursor, &v), 2);
     assert_string_equal(v.seen, "");
     assert_int_equal(store_change(d, i.tailnet, "funnel", 5), 0);
-    assert_int_equal(store_changes_since(d, cursor, note_change, &v), 3);
+    assert_int_equal(changes(d, cursor, &v), 3);
     assert_string_equal(v.seen, "3:funnel:5 ");
     assert_int_equal(store_change(d, i.tailnet, "weather", 0), -EINVAL);
     assert_int_equal(store_change(d, 99, "node", 0), STORE_CONFLICT);
@@ -498,7 +506,7 @@ static void trimmed_log_goes_on_counting(void **state)
         assert_int_equal(store_change(d, i.tailnet, "online", 0), 0);
     }
     assert_int_equal(store_changes_trim(d, 2), 0);
-    assert_int_equal(store_changes_since(d, 0, note_change, &v), 5);
+    assert_int_equal(changes(d, 0, &v), 5);
     assert_string_equal(v.seen, "4:online:0 5:online:0 ");
     assert_int_equal(store_changes_trim(d, 0), 0);
     assert_int_equal(store_change_head(d), 5);
