@@ -1,9 +1,9 @@
 #pragma once
 /*
  * Which capabilities the policy gives to which device (policy.md 3.2, 3.3, 5.2). A snapshot is
- * policy × facts, immutable, shared by reference and published by swap; devices with the same
- * capabilities share one interned set, so that the difference of two snapshots is a comparison of
- * sets.
+ * policy × facts, immutable, shared by reference between threads and published by swap; devices
+ * that the same targets select share one interned set, so that the difference of two snapshots is a
+ * comparison of sets. A set is put into words (names, JSON) when somebody first asks for it.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +33,8 @@ struct policy_set {
 
 struct policy_snapshot;
 
+bool policy_set_has(const struct policy_set *set, struct slice name); /* exact */
+
 /* Takes references of its own. 0 or -ENOMEM. */
 int policy_evaluate(struct policy *p,
                     const struct policy_facts *f,
@@ -49,19 +51,22 @@ size_t policy_snapshot_memory(const struct policy_snapshot *s); /* bytes of eval
 const struct policy_set *policy_snapshot_set(const struct policy_snapshot *s, size_t device);
 /* By node id; NULL when the facts do not know it. */
 const struct policy_set *policy_snapshot_of(const struct policy_snapshot *s, int64_t id);
-/* A device that is not in the facts (new, or changed alone): its set, made or found. The answer
- * lives as long as the snapshot. Not for use from two threads at once. */
+/* A device that is not in the facts (new, or changed alone; its user is one of theirs): its set,
+ * made or found; NULL when out of memory. The answer lives as long as the snapshot. Not for use
+ * from two threads at once. */
 const struct policy_set *policy_snapshot_one(struct policy_snapshot *s,
                                              const struct policy_device *device);
 /* May the device open this port to the internet, as far as the policy says? The hot question. */
 bool policy_snapshot_funnel(const struct policy_snapshot *s, int64_t id, uint16_t port);
 
-/* Devices (node ids) whose set differs between two snapshots, also those that came or went with a
- * non-empty set: losses of funnel (or of a port of it) first, so that relays hear of them first. */
+/* Devices whose capabilities differ between two snapshots, also those that came or went with some:
+ * losses of funnel (or of a port of it) first, so that relays hear of them first; else by id. */
+#define POLICY_NOWHERE SIZE_MAX
+
 struct policy_change {
     int64_t id;
-    bool loses_funnel, gains_funnel;         /* also when only ports went or came */
-    const struct policy_set *before, *after; /* NULL: not there */
+    bool loses_funnel, gains_funnel; /* also when only ports went or came */
+    size_t before, after;            /* positions in the two's facts, or POLICY_NOWHERE */
 };
 
 struct policy_changes {
@@ -74,15 +79,16 @@ void policy_changes(const struct policy_snapshot *before /* NULL: nothing was */
                     struct policy_changes *out_changes);
 void policy_changes_free(struct policy_changes *c);
 
-/* The gate of policy.md 3.4, with its reason: the first that holds. */
+/* The gate of policy.md 3.4, with its reason: the first that holds. Suspension comes first because
+ * it also takes the attributes away, and is the reason that helps. */
 enum policy_gate {
     POLICY_GATE_OPEN,
-    POLICY_GATE_NO_FUNNEL,
+    POLICY_GATE_SUSPENDED,
+    POLICY_GATE_NO_FUNNEL, /* also: no such device */
     POLICY_GATE_PORT,
     POLICY_GATE_HTTPS_OFF,
     POLICY_GATE_NOT_APPROVED,
     POLICY_GATE_KEY_EXPIRED,
-    POLICY_GATE_SUSPENDED,
     POLICY_GATE_NOT_ASKED, /* the device does not want to be published */
 };
 
@@ -94,5 +100,5 @@ enum policy_gate policy_gate(const struct policy_snapshot *s,
                              int64_t id,
                              uint16_t port,
                              const struct policy_gate_facts *g);
-/* "funnel is not allowed for …", one sentence a person can act on. */
+/* One clause that a person can act on: "the policy does not give this device …". */
 const char *policy_gate_text(enum policy_gate g);

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "lib/base/arena.h"
-#include "lib/base/map.h"
 #include "lib/base/mem.h"
+#include "policy/names.h"
 
 enum { PORTS_MAX = 256 /* of the default list: more ranges than an ingress listens on */ };
 
@@ -16,7 +16,7 @@ struct facts {
     struct policy_facts seen; /* first: a pointer to the one is a pointer to the other */
     int refs;                 /* atomic */
     struct arena *text;
-    struct map *logins, *labels; /* folded to lower case; 1 + index */
+    struct name_table logins, labels; /* to positions */
     size_t user_room, device_room;
 };
 
@@ -79,43 +79,12 @@ struct slice policy_facts_keep(struct policy_facts *f, struct slice text)
     return keep(whole(f), text);
 }
 
-/* A key of the maps; names longer than any legal one are cut the same way on both sides, which can
- * only make two names meet that nobody may have. */
-struct folded {
-    char text[512];
-    size_t n;
-};
-
-static struct slice fold(struct slice s, struct folded *out)
-{
-    out->n = s.n < sizeof out->text ? s.n : sizeof out->text;
-    for (size_t i = 0; i < out->n; i++) {
-        char c = s.p[i];
-        out->text[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-    }
-    return slice_of(out->text, out->n);
-}
-
-static void remember(struct map *m, struct slice name, size_t index)
-{
-    struct folded key;
-    map_set(m, fold(name, &key), (void *)(uintptr_t)(index + 1));
-}
-
-/* SIZE_MAX when unknown. */
-static size_t recall(const struct map *m, struct slice name)
-{
-    struct folded key;
-    return (size_t)(uintptr_t)map_get(m, fold(name, &key)) - 1;
-}
-
 struct policy_facts *policy_facts_new(void)
 {
     struct facts *w = mem_new(sizeof *w);
     w->refs = 1;
     w->text = arena_new(SIZE_MAX);
-    w->logins = map_new();
-    w->labels = map_new();
+    names_init(&w->logins, NAME_FOLDED, 0);
     if (!policy_facts_ports(&w->seen, S("443,8443,10000"))) {
         mem_exhausted(); /* cannot be: that is a port list */
     }
@@ -139,8 +108,8 @@ void policy_facts_unref(struct policy_facts *f)
     mem_free(f->devices);
     mem_free(f->domains);
     mem_free(f->funnel_ports);
-    map_free(w->logins);
-    map_free(w->labels);
+    names_deinit(&w->logins);
+    names_deinit(&w->labels);
     arena_free(w->text);
     mem_free(w);
 }
@@ -174,22 +143,20 @@ void policy_facts_domain(struct policy_facts *f, struct slice domain)
 uint32_t policy_facts_user(struct policy_facts *f, const struct policy_user *user)
 {
     struct facts *w = whole(f);
-    size_t known = recall(w->logins, user->login);
-    if (known != SIZE_MAX) {
-        return (uint32_t)known;
+    uint32_t known = names_get(&w->logins, user->login);
+    if (known != NAME_UNKNOWN) {
+        return known;
     }
     f->users = grown(f->users, f->user_count, &w->user_room, sizeof *f->users);
     struct policy_user *u = &f->users[f->user_count];
     *u = *user;
     u->login = keep(w, user->login);
-    remember(w->logins, u->login, f->user_count);
-    return (uint32_t)f->user_count++;
+    return names_add(&w->logins, u->login, (uint32_t)f->user_count++);
 }
 
 uint32_t policy_facts_find_user(const struct policy_facts *f, struct slice login)
 {
-    size_t known = recall(whole(f)->logins, login);
-    return known == SIZE_MAX ? POLICY_NO_USER : (uint32_t)known;
+    return names_get(&whole(f)->logins, login);
 }
 
 static int by_text(const void *a, const void *b)
@@ -260,7 +227,7 @@ static void label_devices(struct facts *w, bool external)
     for (size_t i = 0; i < w->seen.device_count; i++) {
         const struct policy_device *d = &w->seen.devices[i];
         if (d->external == external) {
-            remember(w->labels, d->name, i);
+            names_set(&w->labels, d->name, (uint32_t)i);
         }
     }
 }
@@ -275,14 +242,15 @@ void policy_facts_seal(struct policy_facts *f)
     if (!ordered) {
         qsort(f->devices, f->device_count, sizeof *f->devices, by_id);
     }
+    names_init(&w->labels, NAME_FOLDED, f->device_count);
     label_devices(w, true);
     label_devices(w, false);
 }
 
 const struct policy_device *policy_facts_find(const struct policy_facts *f, struct slice name)
 {
-    size_t i = recall(whole(f)->labels, name);
-    return i == SIZE_MAX ? NULL : &f->devices[i];
+    uint32_t i = names_get(&whole(f)->labels, name);
+    return i == NAME_UNKNOWN ? NULL : &f->devices[i];
 }
 
 size_t policy_facts_index(const struct policy_facts *f, int64_t id)

@@ -31,7 +31,7 @@ struct policy_user {
     bool suspended;
 };
 
-#define POLICY_NO_USER UINT32_MAX
+#define POLICY_NO_USER UINT32_MAX /* also what a look-up answers */
 
 /* A device has an owner or tags, never both (policy.md 3.5). */
 struct policy_device {
