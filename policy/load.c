@@ -126,7 +126,7 @@ struct slice policy_text(const struct policy *p)
 static int parse(struct slice text, struct hujson_diag *out_syntax, struct hujson_doc **out_doc)
 {
     int rc = hujson_parse(text, POLICY_SIZE_MAX, out_syntax, out_doc);
-    if (rc == HUJSON_SYNTAX && text.p[text.n - 1] != '\n' &&
+    if (rc == HUJSON_SYNTAX && text.n && text.p[text.n - 1] != '\n' &&
         strstr(out_syntax->text, "parsing comment")) {
         struct hujson_diag again;
         struct buf ended = BUF_MAX(text.n + 1);
@@ -153,6 +153,7 @@ static int load(struct policy *p, const struct policy_facts *facts, struct polic
                        .first_member = SIZE_MAX,
                        .first_members = SIZE_MAX};
     read_root(&l);
+    load_find_places(&l);
     buf_deinit(&l.text);
     if (l.no_memory) {
         return err_origin(-ENOMEM);

@@ -80,6 +80,8 @@ static void tidy(char *text, size_t size)
     }
 }
 
+static void write_text(char *out, size_t size, const char *fmt, va_list ap) PRINTF_LIKE(3, 0);
+
 static void write_text(char *out, size_t size, const char *fmt, va_list ap)
 {
     (void)vsnprintf(out, size, fmt, ap);
@@ -151,21 +153,14 @@ insert(struct policy_diags *diags, enum policy_severity severity, const char *co
     return &diags->items[at];
 }
 
-/* One with its place; the message is the caller's. */
-static struct policy_diag *place(struct policy_diags *diags,
-                                 const struct hujson_doc *doc,
-                                 enum policy_severity severity,
-                                 const char *code,
-                                 size_t offset)
+static void find_place(struct policy_diag *d, const struct hujson_doc *doc)
 {
-    struct policy_diag *d = insert(diags, severity, code, offset);
-    if (d) {
-        hujson_position(doc, offset, &d->line, &d->column);
-        d->character = character_column(hujson_text(doc), offset, d->column);
-        policy_pointer(doc, offset, d->pointer);
-    }
-    return d;
+    hujson_position(doc, d->offset, &d->line, &d->column);
+    d->character = character_column(hujson_text(doc), d->offset, d->column);
+    policy_pointer(doc, d->offset, d->pointer);
 }
+
+static void write_message(struct policy_diag *d, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 
 static void write_message(struct policy_diag *d, const char *fmt, va_list ap)
 {
@@ -183,7 +178,10 @@ struct policy_diag *policy_complain(struct policy_diags *diags,
                                     ...)
 {
     va_list ap;
-    struct policy_diag *d = place(diags, doc, severity, code, offset);
+    struct policy_diag *d = insert(diags, severity, code, offset);
+    if (d) {
+        find_place(d, doc);
+    }
     va_start(ap, fmt);
     write_message(d, fmt, ap);
     va_end(ap);
@@ -212,7 +210,7 @@ struct policy_diag *
 load_error(struct loader *l, const char *code, size_t offset, const char *fmt, ...)
 {
     va_list ap;
-    struct policy_diag *d = place(l->diags, l->doc, POLICY_ERROR, code, offset);
+    struct policy_diag *d = insert(l->diags, POLICY_ERROR, code, offset);
     va_start(ap, fmt);
     write_message(d, fmt, ap);
     va_end(ap);
@@ -225,12 +223,20 @@ struct policy_diag *
 load_warning(struct loader *l, const char *code, size_t offset, const char *fmt, ...)
 {
     va_list ap;
-    struct policy_diag *d = place(l->diags, l->doc, POLICY_WARNING, code, offset);
+    struct policy_diag *d = insert(l->diags, POLICY_WARNING, code, offset);
     va_start(ap, fmt);
     write_message(d, fmt, ap);
     va_end(ap);
     l->no_memory |= !l->diags->items;
     return d;
+}
+
+/* Of those that are left at the end: on a long line a place takes a while to find. */
+void load_find_places(struct loader *l)
+{
+    for (size_t i = 0; i < l->diags->count; i++) {
+        find_place(&l->diags->items[i], l->doc);
+    }
 }
 
 int load_syntax(struct policy_diags *diags,

@@ -57,6 +57,7 @@ struct work {
     struct loader *l;
     struct set *sets;
     size_t ranges, looked, cycles;
+    bool full; /* said once */
 };
 
 /* ---- operations ---- */
@@ -288,7 +289,11 @@ static void work_out(struct work *w, uint32_t index)
     struct ip_set *into = &w->l->p->ipsets[index];
     size_t count = count_pieces(w, set);
     w->looked += count;
+    if (w->full) {
+        return;
+    }
     if (w->looked > WORK_MAX || w->ranges > RANGES_MAX) {
+        w->full = true;
         load_error(w->l, "too-many", into->name.offset,
                    "the IP sets come to more than %d ranges in all", RANGES_MAX);
         return;

@@ -60,6 +60,7 @@ load_error(struct loader *l, const char *code, size_t offset, const char *fmt, .
 struct policy_diag *
 load_warning(struct loader *l, const char *code, size_t offset, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+void load_find_places(struct loader *l);
 /* What the parser said, for the text that it read. 0 or -ENOMEM. */
 int load_syntax(struct policy_diags *diags,
                 struct slice text,

@@ -8,7 +8,7 @@
 /* ---- form ---- */
 
 /* Beyond the kinds of the model: forms that select nothing. */
-#define FORM_AUTOGROUP (SELECTOR_UNDEFINED + 1) /* of an unknown name */
+#define FORM_AUTOGROUP (SELECTOR_UNDEFINED + 1u) /* of an unknown name */
 
 static const struct {
     const char *name;
@@ -31,7 +31,7 @@ static const struct {
     {"autogroup:nonroot", SELECTOR_NONROOT, POLICY_MEMBER},
 };
 
-static int autogroup(struct slice text, struct selector *s)
+static unsigned autogroup(struct slice text, struct selector *s)
 {
     for (size_t i = 0; i < ARRAY_LEN(autogroups); i++) {
         if (slice_eq(text, slice_str(autogroups[i].name))) {
@@ -58,7 +58,7 @@ static bool may_be_address(struct slice s)
     return s.n > 0;
 }
 
-static int form_of(struct slice text, struct selector *s)
+static unsigned form_of(struct slice text, struct selector *s)
 {
     struct ip_range range;
     s->name = text;
@@ -179,7 +179,8 @@ static void refuse_ssh_dst(struct loader *l, const struct selector *s, const cha
                 "a tag, autogroup:tagged, autogroup:self, or the one user who is the source");
 }
 
-static void refuse_kind(struct loader *l, enum load_place place, int kind, const struct selector *s)
+static void
+refuse_kind(struct loader *l, enum load_place place, unsigned kind, const struct selector *s)
 {
     const struct place *p = &places[place];
     bool group = slice_starts(s->text, S("autogroup:"));
@@ -397,7 +398,7 @@ bool load_selector_text(struct loader *l,
 {
     struct selector s = {.text = text, .offset = (uint32_t)offset};
     *out_selector = s;
-    int kind = form_of(text, &s);
+    unsigned kind = form_of(text, &s);
     if (kind == FORM_AUTOGROUP && !is_test(place)) {
         unknown_autogroup(l, &s);
         return false;
