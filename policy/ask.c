@@ -101,29 +101,6 @@ static bool point_marked(const struct asker *a, const struct reach_point *p)
     return (p->set4 && set_marked(a, p->set4)) || (p->set6 && set_marked(a, p->set6));
 }
 
-static void
-each_address(const struct asker *a, addr_set set, void (*fn)(void *arg, uint32_t term), void *arg)
-{
-    struct addr_walk w;
-    uint32_t number;
-    addr_walk_begin(&w, &a->r->addrs, set);
-    while (addr_walk_next(&w, &a->r->addrs, &number)) {
-        fn(arg, a->r->addr_terms + number);
-    }
-}
-
-static void each_term(const struct asker *a,
-                      const struct reach_point *p,
-                      void (*fn)(void *arg, uint32_t term),
-                      void *arg)
-{
-    for (uint32_t i = 0; i < p->term_count; i++) {
-        fn(arg, p->terms[i]);
-    }
-    each_address(a, p->set4, fn, arg);
-    each_address(a, p->set6, fn, arg);
-}
-
 /* ---- rows ---- */
 
 struct row_build {
@@ -132,9 +109,8 @@ struct row_build {
     uint64_t *row;
 };
 
-static void add_postings(void *arg, uint32_t term)
+static inline void add_postings(const struct row_build *b, uint32_t term)
 {
-    const struct row_build *b = arg;
     if (b->a->term_marks[term] == b->a->mark) {
         return; /* another point had it */
     }
@@ -144,14 +120,38 @@ static void add_postings(void *arg, uint32_t term)
     }
 }
 
+static void add_addresses(const struct row_build *b, addr_set set)
+{
+    const struct policy_reach *r = b->a->r;
+    struct addr_walk w;
+    uint32_t number;
+    addr_walk_begin(&w, &r->addrs, set);
+    while (addr_walk_next(&w, &r->addrs, &number)) {
+        add_postings(b, r->addr_terms + number);
+    }
+}
+
+/* Points of one principal stand side by side and share their terms. */
 bool asker_row(struct asker *a, struct ask_target *t, enum reach_side side)
 {
     size_t bits = side == REACH_SRC ? a->book->rule_count : a->book->item_count;
     struct row_build b = {a, side == REACH_SRC ? &a->book->src : &a->book->dst,
                           arena_alloc(a->arena, (bits / 64 + 1) * sizeof *b.row)};
+    const struct reach_point none = {.terms = NULL}, *last = &none;
     asker_fresh(a);
     for (size_t i = 0; b.row && i < t->count; i++) {
-        each_term(a, t->at[i], add_postings, &b);
+        const struct reach_point *p = t->at[i];
+        bool same = p->terms == last->terms && p->term_count == last->term_count;
+        for (uint32_t k = 0; !same && k < p->term_count; k++) {
+            add_postings(&b, p->terms[k]);
+        }
+        last = p;
+        if (p->set4) {
+            add_addresses(&b, p->set4);
+        }
+        if (p->set6) {
+            add_addresses(&b, p->set6);
+        }
     }
     t->row = b.row;
     return b.row != NULL;
@@ -167,11 +167,16 @@ static bool row_has(const uint64_t *row, uint32_t bit)
 static void find_item(struct asker *a,
                       const struct reach_question *q,
                       const struct ask_target *src,
-                      uint32_t item)
+                      uint32_t item,
+                      bool to_dst)
 {
     const struct book_item *it = &a->book->items[item];
-    if (row_has(src->row, it->rule) && reach_item_fit(a->r, a->book, it, q) != FIT_NO) {
-        a->found[a->found_count++] = item;
+    enum reach_fit fit = FIT_NO;
+    if (row_has(src->row, it->rule)) {
+        fit = reach_item_fit(a->r, a->book, it, q);
+    }
+    if (fit != FIT_NO) {
+        a->found[a->found_count++] = (struct found_item){item, to_dst && fit == FIT_YES};
     }
 }
 
@@ -183,24 +188,14 @@ static void find_items(struct asker *a,
     a->found_count = 0;
     for (size_t w = 0; w < a->book->item_count / 64 + 1; w++) {
         for (uint64_t bits = dst->row[w]; bits; bits &= bits - 1) {
-            find_item(a, q, src, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits));
+            find_item(a, q, src, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), true);
         }
     }
     for (size_t i = 0; i < a->book->self_count; i++) {
         if (!row_has(dst->row, a->book->selfs[i])) {
-            find_item(a, q, src, a->book->selfs[i]);
+            find_item(a, q, src, a->book->selfs[i], false);
         }
     }
-}
-
-/* Is the item by itself, whoever comes, about somebody there? */
-static bool item_plain(const struct asker *a,
-                       const struct reach_question *q,
-                       const struct ask_target *dst,
-                       uint32_t item)
-{
-    return row_has(dst->row, item) &&
-           reach_item_fit(a->r, a->book, &a->book->items[item], q) == FIT_YES;
 }
 
 /* Does a rule name the selector itself, or all? Then it covers whomever that means. */
@@ -245,11 +240,20 @@ first_of(struct asker *a, const uint32_t *terms, uint32_t count, const struct as
 
 /* ---- one source at a time ---- */
 
-static void mark_rules(void *arg, uint32_t term)
+static inline void mark_rules(struct asker *a, uint32_t term)
 {
-    struct asker *a = arg;
     for (uint32_t i = a->book->src.first[term]; i < a->book->src.first[term + 1]; i++) {
         a->rule_marks[a->book->src.list[i]] = a->mark;
+    }
+}
+
+static void mark_rules_at(struct asker *a, addr_set set)
+{
+    struct addr_walk w;
+    uint32_t number;
+    addr_walk_begin(&w, &a->r->addrs, set);
+    while (addr_walk_next(&w, &a->r->addrs, &number)) {
+        mark_rules(a, a->r->addr_terms + number);
     }
 }
 
@@ -270,9 +274,13 @@ mark_reached(struct asker *a, const struct reach_question *q, const struct reach
 {
     bool self = false;
     asker_fresh(a);
-    each_term(a, src, mark_rules, a);
+    for (uint32_t i = 0; i < src->term_count; i++) {
+        mark_rules(a, src->terms[i]);
+    }
+    mark_rules_at(a, src->set4);
+    mark_rules_at(a, src->set6);
     for (size_t i = 0; i < a->found_count; i++) {
-        const struct book_item *item = &a->book->items[a->found[i]];
+        const struct book_item *item = &a->book->items[a->found[i].item];
         if (takes(a, q, item, src)) {
             mark_terms(a, item->dst, item->dst_count);
             self |= item->self && src->user != POLICY_NO_USER;
@@ -287,7 +295,7 @@ static uint32_t rule_of(struct asker *a,
                         const struct reach_point *dst)
 {
     for (size_t i = 0; i < a->found_count; i++) {
-        const struct book_item *item = &a->book->items[a->found[i]];
+        const struct book_item *item = &a->book->items[a->found[i].item];
         bool hit = takes(a, q, item, src) && item->self && src->user == dst->user &&
                    src->user != POLICY_NO_USER;
         for (uint32_t k = 0; !hit && takes(a, q, item, src) && k < item->dst_count; k++) {
@@ -353,12 +361,12 @@ enum ask_answer ask_all(struct asker *a,
         return ASK_NO;
     }
     for (size_t i = 0; i < a->found_count; i++) {
-        const struct book_item *item = &a->book->items[a->found[i]];
+        const struct book_item *item = &a->book->items[a->found[i].item];
         const struct book_rule *rule = &a->book->rules[item->rule];
         if (late(a, i)) {
             return ASK_LATE;
         }
-        if (item_plain(a, q, dst, a->found[i]) && covers(a, rule->src, rule->src_count, src) &&
+        if (a->found[i].plain && covers(a, rule->src, rule->src_count, src) &&
             covers(a, item->dst, item->dst_count, dst)) {
             return ASK_YES;
         }
@@ -379,9 +387,9 @@ enum ask_answer ask_any(struct asker *a,
     }
     find_items(a, q, src, dst);
     for (size_t i = 0; i < a->found_count; i++) {
-        const struct book_item *item = &a->book->items[a->found[i]];
+        const struct book_item *item = &a->book->items[a->found[i].item];
         const struct book_rule *rule = &a->book->rules[item->rule];
-        if (item_plain(a, q, dst, a->found[i])) {
+        if (a->found[i].plain) {
             *out_pair = (struct ask_pair){first_of(a, rule->src, rule->src_count, src),
                                           first_of(a, item->dst, item->dst_count, dst), item->rule};
             return ASK_YES;

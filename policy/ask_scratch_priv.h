@@ -3,13 +3,19 @@
 #include "lib/base/map.h"
 #include "policy/ask_priv.h"
 
+/* An item that may be about both sides of a question. */
+struct found_item {
+    uint32_t item;
+    bool plain; /* it is, for somebody on each side, whoever comes */
+};
+
 struct asker {
     const struct policy_reach *r;
     const struct rule_book *book;
     struct mono deadline;
 
     uint32_t mark, *term_marks, *rule_marks; /* marked: equal to mark */
-    uint32_t *found;                         /* items */
+    struct found_item *found;
     size_t found_count;
 
     struct arena *arena; /* targets */

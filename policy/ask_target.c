@@ -136,10 +136,14 @@ static void add_user(struct asker *a, uint32_t user)
     }
 }
 
-static void list_group(struct asker *a, const struct words *members)
+static void list_group(struct asker *a, uint32_t group)
 {
+    const struct policy_reach *r = a->r;
+    const struct words *members = &r->policy->groups[group].members;
+    uint32_t first = r->group_first[group];
     for (size_t i = 0; i < members->count; i++) {
-        add_user(a, policy_facts_find_user(a->r->facts, members->at[i].text));
+        add_user(a, first == REACH_NONE ? policy_facts_find_user(r->facts, members->at[i].text)
+                                        : r->group_users[first + i]);
     }
 }
 
@@ -275,7 +279,7 @@ static bool pick(struct asker *a, const struct selector *s, enum reach_side side
         add_user(a, policy_facts_find_user(a->r->facts, s->name));
         return points_of_users(a);
     case SELECTOR_GROUP:
-        list_group(a, &a->r->policy->groups[s->index].members);
+        list_group(a, s->index);
         return points_of_users(a);
     case SELECTOR_MEMBER:
     case SELECTOR_ROLE:

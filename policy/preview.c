@@ -83,6 +83,9 @@ static struct slice dst_text(struct preview *v, const struct rule *rule, const s
     if (rule->kind == RULE_ACL && written.n) {
         return written;
     }
+    if (rule->kind == RULE_GRANT && !rule->ip_count) {
+        return d->what.text; /* of an app alone */
+    }
     struct buf text = BUF_MAX(64 * KIB);
     bool brackets = d->what.kind == SELECTOR_ADDRESS && d->what.prefix.addr.family == IP_V6;
     buf_addf(&text, brackets ? "[" SLICE_FMT "]:" : SLICE_FMT ":", SLICE_ARG(d->what.text));

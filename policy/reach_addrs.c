@@ -99,6 +99,9 @@ static addr_set toggled(struct sweep *w, addr_set set, uint32_t number)
 
 bool addr_set_has(const struct addr_index *x, addr_set set, uint32_t number)
 {
+    if (set & ADDR_SINGLE) {
+        return set == (ADDR_SINGLE | number);
+    }
     for (unsigned level = x->levels; level > 0; level--) {
         set = half(x->nodes[set], number >> (5 + level) & 1);
     }
@@ -118,7 +121,12 @@ void addr_walk_begin(struct addr_walk *w, const struct addr_index *x, addr_set s
 {
     w->count = 0;
     w->bits = 0;
-    walk_push(w, set, 0, x->levels);
+    if (set & ADDR_SINGLE) {
+        w->base = set & ~(ADDR_SINGLE | 63);
+        w->bits = (uint64_t)1 << (set % 64);
+    } else {
+        walk_push(w, set, 0, x->levels);
+    }
 }
 
 bool addr_walk_next(struct addr_walk *w, const struct addr_index *x, uint32_t *out_number)
@@ -170,6 +178,16 @@ static size_t ends_of(const struct addr_span *spans, size_t count, uint8_t famil
     return n;
 }
 
+/* As the set is known outside: most have one number. */
+static addr_set outward(const struct addr_index *x, addr_set node)
+{
+    struct addr_walk w;
+    uint32_t number, more;
+    addr_walk_begin(&w, x, node);
+    return addr_walk_next(&w, x, &number) && !addr_walk_next(&w, x, &more) ? ADDR_SINGLE | number
+                                                                           : node;
+}
+
 static int sweep_family(struct sweep *w,
                         struct arena *arena,
                         const struct end *ends,
@@ -186,7 +204,7 @@ static int sweep_family(struct sweep *w,
         set = toggled(w, set, ends[i].number);
         if (i + 1 == count || key_cmp(ends[i].at, ends[i + 1].at)) {
             parts->starts[parts->count] = ends[i].at;
-            parts->sets[parts->count++] = set;
+            parts->sets[parts->count++] = outward(w->x, set);
         }
     }
     return 0;
@@ -210,6 +228,9 @@ int addr_index_build(struct arena *arena,
     struct addr_index x = {.node_count = 1};
     while ((uint64_t)64 << x.levels < numbers) {
         x.levels++;
+    }
+    if (x.levels > ADDR_LEVELS_MAX) {
+        return err_origin(-ENOMEM);
     }
     struct sweep w = {.x = &x};
     w.node_room = 2 * count * (x.levels + 1) + 1;

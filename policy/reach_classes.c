@@ -33,51 +33,64 @@ static uint64_t mix(uint64_t h, uint64_t v)
 
 /* ---- groups, the other way round ---- */
 
-/* Members of the groups that rules name: fn sees each (user, group) once per mention. */
-typedef void (*member_fn)(struct sorter *s, uint32_t user, uint32_t group);
+static size_t used_members(const struct policy_reach *r)
+{
+    size_t n = 0;
+    for (uint32_t g = 0; g < r->policy->group_count; g++) {
+        n += reach_used(r, r->group_terms + g) ? r->policy->groups[g].members.count : 0;
+    }
+    return n;
+}
 
-static void each_member(struct sorter *s, member_fn fn)
+/* The users of all members of the groups that rules name; counts them. */
+static void find_members(struct sorter *s)
+{
+    const struct policy_reach *r = s->r;
+    uint32_t *found = r->group_users;
+    for (uint32_t g = 0; g < r->policy->group_count; g++) {
+        const struct words *members = &r->policy->groups[g].members;
+        bool used = reach_used(r, r->group_terms + g);
+        r->group_first[g] = used ? (uint32_t)(found - r->group_users) : REACH_NONE;
+        for (size_t i = 0; used && i < members->count; i++) {
+            *found = policy_facts_find_user(r->facts, members->at[i].text);
+            if (*found != POLICY_NO_USER) {
+                s->member_first[*found + 1]++;
+            }
+            found++;
+        }
+    }
+}
+
+static void list_members(struct sorter *s)
 {
     const struct policy_reach *r = s->r;
     for (uint32_t g = 0; g < r->policy->group_count; g++) {
-        const struct words *members = &r->policy->groups[g].members;
-        for (size_t i = 0; reach_used(r, r->group_terms + g) && i < members->count; i++) {
-            uint32_t user = policy_facts_find_user(r->facts, members->at[i].text);
-            if (user != POLICY_NO_USER) {
-                fn(s, user, g);
+        const uint32_t *found = r->group_users + r->group_first[g];
+        size_t count = r->group_first[g] == REACH_NONE ? 0 : r->policy->groups[g].members.count;
+        for (size_t i = 0; i < count; i++) {
+            if (found[i] != POLICY_NO_USER) {
+                s->member_of[s->member_first[found[i]]++] = g;
             }
         }
     }
 }
 
-static void count_member(struct sorter *s, uint32_t user, uint32_t group)
-{
-    (void)group;
-    s->member_first[user + 1]++;
-}
-
-static void list_member(struct sorter *s, uint32_t user, uint32_t group)
-{
-    s->member_of[s->member_first[user]++] = group;
-}
-
 static bool invert_groups(struct sorter *s)
 {
     struct policy_reach *r = s->r;
-    size_t users = r->facts->user_count;
+    size_t users = r->facts->user_count, most = used_members(r);
+    r->group_first = reach_take(r, r->policy->group_count, sizeof *r->group_first);
+    r->group_users = reach_take(r, most, sizeof *r->group_users);
+    s->member_of = mem_try(most * sizeof *s->member_of);
     s->member_first = mem_try((users + 1) * sizeof *s->member_first);
-    if (!s->member_first) {
+    if (r->no_memory || !s->member_of || !s->member_first) {
         return false;
     }
-    each_member(s, count_member);
+    find_members(s);
     for (size_t u = 1; u <= users; u++) {
         s->member_first[u] += s->member_first[u - 1];
     }
-    s->member_of = mem_try(s->member_first[users] * sizeof *s->member_of);
-    if (!s->member_of) {
-        return false;
-    }
-    each_member(s, list_member);
+    list_members(s);
     memmove(s->member_first + 1, s->member_first, users * sizeof *s->member_first);
     s->member_first[0] = 0;
     return true;

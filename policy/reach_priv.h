@@ -29,9 +29,11 @@ enum {
 
 /* ---- reach_addrs.c: which address selectors hold an address ---- */
 
-/* A set of numbers, as a node of a binary trie in which equal sets are one node; 0 is the empty
- * set. */
+/* A set of numbers: 0 is the empty one, ADDR_SINGLE and a number the set of that number, else a
+ * node of a binary trie in which equal sets are one node. Equal sets are equal numbers. */
 typedef uint32_t addr_set;
+
+#define ADDR_SINGLE 0x80000000u
 
 struct addr_key {
     uint64_t high, low;
@@ -57,7 +59,8 @@ struct addr_span {
     uint32_t number;
 };
 
-/* numbers: one more than the greatest. 0 or -ENOMEM. */
+/* numbers: one more than the greatest. 0 or -ENOMEM (also for more numbers than ADDR_LEVELS_MAX
+ * allows, which no file can name). */
 int addr_index_build(struct arena *arena,
                      const struct addr_span *spans,
                      size_t count,
@@ -66,7 +69,7 @@ int addr_index_build(struct arena *arena,
 addr_set addr_index_find(const struct addr_index *x, const struct ip_addr *a);
 bool addr_set_has(const struct addr_index *x, addr_set set, uint32_t number);
 
-#define ADDR_LEVELS_MAX 26 /* 32-bit numbers, leaves of 64 */
+#define ADDR_LEVELS_MAX 16 /* leaves of 64: four million numbers */
 
 /* The numbers of a set, ascending. */
 struct addr_walk {
@@ -166,6 +169,8 @@ struct policy_reach {
     uint64_t *used; /* bits: some rule names the term */
     struct addr_index addrs;
 
+    uint32_t *group_first; /* of the groups that rules name: users of the members, as written, at */
+    uint32_t *group_users; /* [group_first[g]] and on; REACH_NONE: no rule does */
     struct principal *principals; /* users, then the distinct lists of tags */
     size_t principal_count;
     struct tag_list *tag_lists;  /* of the latter */

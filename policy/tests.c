@@ -120,10 +120,28 @@ static void hint_hit(const struct runner *u,
 struct expectation {
     const struct rule_book *book;
     struct reach_question q;
-    const char *what; /* "address \"tag:db:22\"" */
+    struct slice at; /* the destination, as written */
     size_t offset;
     const char *want; /* "Accept", "Check"; NULL: nobody gets through */
 };
+
+/* "address \"tag:db:22\"", "login \"root\" at \"tag:db\"" */
+static void describe(const struct runner *u, const struct expectation *e, char out[160])
+{
+    if (e->book == &u->r->access) {
+        snprintf(out, 160, "address \"" SLICE_FMT "\"", SLICE_ARG(slice_sub(e->at, 0, 120)));
+    } else {
+        snprintf(out, 160, "login \"" SLICE_FMT "\" at \"" SLICE_FMT "\"",
+                 SLICE_ARG(slice_sub(e->q.login, 0, 40)), SLICE_ARG(slice_sub(e->at, 0, 80)));
+    }
+}
+
+static void fail_at(struct runner *u, const struct expectation *e, const char *why)
+{
+    char what[160];
+    describe(u, e, what);
+    fail(u, e->offset, "%s: %s", what, why);
+}
 
 /* Of an ssh login that should be let in, or be checked: what it is instead. */
 static const char *instead(struct runner *u,
@@ -143,23 +161,27 @@ static void expect(struct runner *u,
                    const struct ask_target *dst)
 {
     struct ask_pair pair;
-    char from[96], to[96];
+    char what[160], from[96], to[96];
     enum ask_answer answer = e->want ? ask_all(u->asker, &e->q, src, dst, &pair)
                                      : ask_any(u->asker, &e->q, src, dst, &pair);
     if (answer == ASK_LATE) {
         fail_late(u, e->offset);
-    } else if (e->want && answer == ASK_NO) {
+        return;
+    }
+    if ((answer == ASK_YES) == (e->want != NULL)) {
+        return;
+    }
+    describe(u, e, what);
+    name_point(u, pair.src, from);
+    name_point(u, pair.dst, to);
+    if (e->want) {
         const char *got = instead(u, e, src, dst);
-        name_point(u, pair.src, from);
-        name_point(u, pair.dst, to);
-        hint_miss(u, e->book, &pair, &e->q,
-                  fail(u, e->offset, "%s: want: %s, got: %s (%s to %s)", e->what, e->want, got,
-                       from, to));
-    } else if (!e->want && answer == ASK_YES) {
-        name_point(u, pair.src, from);
-        name_point(u, pair.dst, to);
+        hint_miss(
+            u, e->book, &pair, &e->q,
+            fail(u, e->offset, "%s: want: %s, got: %s (%s to %s)", what, e->want, got, from, to));
+    } else {
         hint_hit(u, e->book, &pair,
-                 fail(u, e->offset, "%s: want: Drop, got: Accept (%s to %s)", e->what, from, to));
+                 fail(u, e->offset, "%s: want: Drop, got: Accept (%s to %s)", what, from, to));
     }
 }
 
@@ -173,7 +195,7 @@ static void expect_self(struct runner *u, const struct expectation *e, const str
             next++;
         }
         if (user == POLICY_NO_USER) {
-            fail(u, e->offset, "%s: the source is no user's device", e->what);
+            fail_at(u, e, "the source is no user's device");
             return;
         }
         const struct ask_target *part = asker_part(u->asker, src, i, next - i);
@@ -181,7 +203,7 @@ static void expect_self(struct runner *u, const struct expectation *e, const str
         if (part && self) {
             expect(u, e, part, self);
         } else {
-            fail(u, e->offset, "%s: there is not enough memory for this test", e->what);
+            fail_at(u, e, "there is not enough memory for this test");
             return;
         }
     }
@@ -199,7 +221,7 @@ static void expect_at(struct runner *u,
     }
     const struct ask_target *dst = asker_target(u->asker, where, REACH_DST, why);
     if (!dst) {
-        fail(u, e->offset, "%s: %s", e->what, why);
+        fail_at(u, e, why);
         return;
     }
     e->q.dst_outside = dst->outside;
@@ -233,15 +255,12 @@ static void run_dsts(struct runner *u,
                      size_t count)
 {
     for (size_t i = 0; i < count && !u->late; i++) {
-        char what[160];
-        snprintf(what, sizeof what, "address \"" SLICE_FMT "\"",
-                 SLICE_ARG(slice_sub(at[i].text.text, 0, 120)));
         struct expectation e = {.book = &u->r->access,
                                 .q = {.proto = t->proto,
                                       .port = at[i].port,
                                       .postures = t->posture_attrs ? u->postures : NULL,
                                       .src_outside = src->outside},
-                                .what = what,
+                                .at = at[i].text.text,
                                 .offset = at[i].text.offset,
                                 .want = at == t->accept ? "Accept" : NULL};
         expect_at(u, &e, src, &at[i].what);
@@ -267,16 +286,12 @@ static void run_logins(struct runner *u,
     for (size_t i = 0; i < logins->count; i++) {
         for (size_t k = 0; k < t->dst.count && !u->late; k++) {
             const struct selector *dst = &t->dst.at[k];
-            char what[160];
-            snprintf(what, sizeof what, "login \"" SLICE_FMT "\" at \"" SLICE_FMT "\"",
-                     SLICE_ARG(slice_sub(logins->at[i].text, 0, 40)),
-                     SLICE_ARG(slice_sub(dst->text, 0, 80)));
             struct expectation e = {.book = &u->r->ssh,
                                     .q = {.login = logins->at[i].text,
                                           .check = logins == &t->check,
                                           .postures = t->posture_attrs ? u->postures : NULL,
                                           .src_outside = src->outside},
-                                    .what = what,
+                                    .at = dst->text,
                                     .offset = logins->at[i].offset,
                                     .want = logins == &t->check    ? "Check"
                                             : logins == &t->accept ? "Accept"
@@ -312,25 +327,27 @@ static void run_ssh_tests(struct runner *u, const struct ssh_test *tests, size_t
     }
 }
 
-size_t reach_tests_run(const struct reach_tests *t,
-                       const struct policy_reach *r,
-                       struct policy_diags *diags)
+int reach_tests_run(const struct reach_tests *t,
+                    const struct policy_reach *r,
+                    struct policy_diags *diags,
+                    size_t *out_failed)
 {
     struct runner u = {.p = r->policy, .r = r, .doc = t->doc, .diags = diags};
     struct mono deadline = mono_after(mono_now(), TIME_MAX);
-    AUTO_FREE bool *postures = u.postures = mem_try(r->policy->posture_count * sizeof *postures);
     AUTO(asker_freep) struct asker *access = NULL, *ssh = NULL;
-    if (!t->test_count && !t->ssh_test_count) {
-        return 0;
+    AUTO_FREE bool *postures = u.postures = mem_try(r->policy->posture_count * sizeof *postures);
+    if (!postures) {
+        return err_origin(-ENOMEM);
     }
-    if (!postures || asker_new(r, &r->access, deadline, &access) ||
-        asker_new(r, &r->ssh, deadline, &ssh)) {
-        fail(&u, 0, "there is not enough memory for the tests");
-        return 1;
+    int rc = t->test_count ? asker_new(r, &r->access, deadline, &access) : 0;
+    rc = rc || !t->ssh_test_count ? rc : asker_new(r, &r->ssh, deadline, &ssh);
+    if (rc) {
+        return err_trace(rc);
     }
     u.asker = access;
     run_access_tests(&u, t->tests, t->test_count);
     u.asker = ssh;
     run_ssh_tests(&u, t->ssh_tests, t->ssh_test_count);
-    return u.failed;
+    *out_failed = u.failed;
+    return 0;
 }

@@ -11,7 +11,8 @@ struct reach_tests {
     size_t ssh_test_count;
 };
 
-/* Appends errors "test-failed"; returns how many tests failed. */
-size_t reach_tests_run(const struct reach_tests *t,
-                       const struct policy_reach *r,
-                       struct policy_diags *diags);
+/* Appends errors "test-failed"; out_failed: how many tests did. 0 or -ENOMEM. */
+int reach_tests_run(const struct reach_tests *t,
+                    const struct policy_reach *r,
+                    struct policy_diags *diags,
+                    size_t *out_failed) MUST_CHECK;

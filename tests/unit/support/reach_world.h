@@ -140,7 +140,7 @@ static inline bool w_means(const struct world *w, const char *s, const struct w_
         return owned && w_is(strchr(w_logins[d->user], '@') + 1, s + 7);
     }
     if (w_starts(s, "group:")) {
-        return owned && w->members[s[6] - 'a'] >> d->user & 1;
+        return owned && !s[7] && w->members[s[6] - 'a'] >> d->user & 1;
     }
     if (w_starts(s, "tag:")) {
         for (int t = 0; t < W_TAGS; t++) {
