@@ -102,7 +102,8 @@ static struct slice find_eol(struct slice text)
 
 /* ---- comments and commas ---- */
 
-/* Past one piece of white space or one comment; at itself where neither stands there. */
+/* Past one piece of white space or one comment (a line comment ends before its line end); at itself
+ * where neither stands there. */
 static size_t skip_piece(struct slice text, size_t at)
 {
     if (at < text.n && (blank(text.p[at]) || text.p[at] == '\n')) {
@@ -114,7 +115,7 @@ static size_t skip_piece(struct slice text, size_t at)
     bool line = text.p[at + 1] == '/';
     for (size_t i = at + 2; i < text.n; i++) {
         if (line ? text.p[i] == '\n' : text.p[i] == '/' && text.p[i - 1] == '*' && i > at + 2) {
-            return i + (line ? 0 : 1);
+            return line ? i - (text.p[i - 1] == '\r') : i + 1;
         }
     }
     return text.n;
