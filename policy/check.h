@@ -14,11 +14,12 @@ int policy_check(struct slice text,
                  struct policy **out_policy,
                  struct policy_snapshot **out_snapshot) MUST_CHECK;
 
-/* The tests of a loaded policy alone; appends errors "test-failed" to diags, in order. Returns how
- * many failed. */
-size_t policy_tests_run(const struct policy_snapshot *s,
-                        const struct policy_reach *r,
-                        struct policy_diags *diags);
+/* The tests of a loaded policy alone; appends errors "test-failed" to diags, each in its place. r:
+ * who reaches what, for tests and sshTests. 0 or -ENOMEM. */
+int policy_tests_run(const struct policy_snapshot *s,
+                     const struct policy_reach *r,
+                     struct policy_diags *diags,
+                     size_t *out_failed) MUST_CHECK;
 /* The array body of POST acl/validate: these tests against the policy in force. tests: the HuJSON
  * text of an array. 0, POLICY_INVALID with diags, -ENOMEM. */
 int policy_tests_foreign(const struct policy_snapshot *s,

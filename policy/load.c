@@ -122,8 +122,7 @@ struct slice policy_text(const struct policy *p)
     return hujson_text(p->doc);
 }
 
-/* A file whose last line is a comment without an LF is mended by one: nothing else could change. */
-static int parse(struct slice text, struct hujson_diag *out_syntax, struct hujson_doc **out_doc)
+int load_parse(struct slice text, struct hujson_diag *out_syntax, struct hujson_doc **out_doc)
 {
     int rc = hujson_parse(text, POLICY_SIZE_MAX, out_syntax, out_doc);
     if (rc == HUJSON_SYNTAX && text.n && text.p[text.n - 1] != '\n' &&
@@ -171,7 +170,7 @@ int policy_load(struct slice text,
     AUTO(policy_unrefp) struct policy *p = mem_new(sizeof *p);
     p->refs = 1;
     p->arena = arena_new(ARENA_MAX);
-    int rc = parse(text, &syntax, &p->doc);
+    int rc = load_parse(text, &syntax, &p->doc);
     if (rc > 0) {
         const char *code = rc == HUJSON_TOO_BIG ? "too-big" : "syntax";
         rc = load_syntax(out_diags, text, code, &syntax);

@@ -52,6 +52,12 @@ struct loader {
                                           spelling; SIZE_MAX: nowhere */
 };
 
+/* A text whose last line is a comment without an LF is mended by one: nothing else could change.
+ * 0, HUJSON_SYNTAX or HUJSON_TOO_BIG with *out_syntax, -ENOMEM. */
+int load_parse(struct slice text,
+               struct hujson_diag *out_syntax,
+               struct hujson_doc **out_doc) MUST_CHECK;
+
 /* ---- load_diag.c ---- */
 
 struct policy_diag *
