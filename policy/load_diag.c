@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "policy/load_priv.h"
 
 /* ---- where ---- */
@@ -45,19 +46,19 @@ static int character_column(struct slice text, size_t offset, int column)
 
 /* What a person's terminal or page would obey instead of showing: control characters, and the marks
  * that turn the direction of text (U+202A to U+202E, U+2066 to U+2069). */
-static bool deceives(const unsigned char *p, size_t *out_size)
+static bool deceives(const unsigned char *p)
 {
-    *out_size = 1;
-    if (p[0] < 0x20 || p[0] == 0x7f) {
-        return true;
-    }
-    if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) {
-        *out_size = 2;
-        return true;
-    }
-    *out_size = 3;
-    return p[0] == 0xe2 && ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) ||
-                            (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+    return p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && p[1] < 0xa0) ||
+           (p[0] == 0xe2 && ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) ||
+                             (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9)));
+}
+
+/* Of the character at p; 0: it is none. A syntax error may quote what is not UTF-8. */
+static size_t character_size(const char *p)
+{
+    unsigned char c = (unsigned char)p[0];
+    size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    return strnlen(p, n) == n && text_utf8_valid(slice_of(p, n)) ? n : 0;
 }
 
 /* Cuts what vsnprintf may have cut within a character, and defuses the rest. */
@@ -72,11 +73,13 @@ static void tidy(char *text, size_t size)
             text[start - 1] = '\0';
         }
     }
-    for (char *p = text; *p; p++) {
-        size_t bytes;
-        if (deceives((unsigned char *)p, &bytes)) {
+    for (char *p = text; *p;) {
+        size_t bytes = character_size(p);
+        if (!bytes || deceives((unsigned char *)p)) {
+            bytes = bytes ? bytes : 1;
             memset(p, '?', bytes);
         }
+        p += bytes;
     }
 }
 
