@@ -228,7 +228,7 @@ static void warn_targets(struct today *t)
         const struct attr_entry *e = &p->entries[i];
         for (size_t k = 0; has_effect(e) && k < e->targets.count; k++) {
             if (!selects_any(t, &e->targets.at[k])) {
-                load_warning(t->l, "target-without-device", e->targets.at[k].offset,
+                load_warning(t->l, "target-matches-no-device", e->targets.at[k].offset,
                              "\"" SLICE_FMT "\" matches no device today",
                              SLICE_ARG(e->targets.at[k].text));
             }

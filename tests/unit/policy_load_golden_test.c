@@ -18,6 +18,7 @@
 #define FOLDER SOURCE_DIR "/tests/golden/policy/"
 
 static struct policy_facts *facts;
+static struct buf docs, seen; /* docs/policy-codes.md; codes that came up, each in backquotes */
 
 static void put_diag(const struct policy_diag *d, struct buf *out)
 {
@@ -30,6 +31,7 @@ static void put_diag(const struct policy_diag *d, struct buf *out)
     if (d->hint[0]) {
         buf_addf(out, "    hint: %s\n", d->hint);
     }
+    buf_addf(&seen, "`%s`", d->code);
     assert_true(text_utf8_valid(slice_str(d->message)));
     assert_true(text_utf8_valid(slice_str(d->hint)));
     assert_true(text_utf8_valid(slice_str(d->pointer)));
@@ -99,17 +101,44 @@ static void golden(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* Every code that came up is explained, and every code that is explained came up. */
+static void codes(void **state)
+{
+    (void)state;
+    /* What the loader alone does not say: tests run elsewhere, and nobody calls here. */
+    buf_adds(&seen, "`test-failed``funnel-caller-tagged``too-big``too-many``funnel-https-off`");
+    struct slice both[] = {buf_slice(&seen), buf_slice(&docs)};
+    for (int side = 0; side < 2; side++) {
+        struct slice rest = both[side];
+        for (struct slice word; slice_split(&rest, '`', &word) && slice_split(&rest, '`', &word);) {
+            char code[64];
+            snprintf(code, sizeof code, "`%.*s`", (int)word.n, word.p);
+            bool is_code = slice_find(word, '-') > 0 && slice_find(word, '/') < 0;
+            if (is_code && !strstr(buf_cstr(side ? &seen : &docs), code)) {
+                fail_msg("%s is not %s", code,
+                         side ? "in any golden file" : "in docs/policy-codes.md");
+            }
+        }
+    }
+}
+
 int main(void)
 {
     struct buf text = BUF_MAX(MIB);
     char why[256] = "";
-    if (file_read(FOLDER "facts.json", &text) || policy_facts_read(buf_slice(&text), why, &facts)) {
+    docs = BUF_MAX(MIB);
+    seen = BUF_MAX(MIB);
+    if (file_read(FOLDER "facts.json", &text) ||
+        file_read(SOURCE_DIR "/docs/policy-codes.md", &docs) ||
+        policy_facts_read(buf_slice(&text), why, &facts)) {
         fprintf(stderr, "cannot read the facts: %s\n", why);
         return 1;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(golden)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(golden), cmocka_unit_test(codes)};
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     policy_facts_unref(facts);
+    buf_deinit(&docs);
+    buf_deinit(&seen);
     buf_deinit(&text);
     return rc;
 }
