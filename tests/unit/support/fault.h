@@ -1,48 +1,29 @@
 #pragma once
 /*
- * Fault sweep over allocations that may fail: count them once, then run again and let each in turn
- * fail. For tests named *_fault_test.c, whose link wraps these functions. Include once.
+ * Fault sweeps (STYLE habit 23): an operation is run once to count the things in it that may fail,
+ * then once for each of them with that one failing, and once more with that one and all after it.
+ * Every run must end in success with the right result or in a clean error, must take back all the
+ * memory that it took, and (what `after` looks at) must leave no half of its work behind.
+ *
+ * Only files named *_fault_test.c are linked with this: the linker's --wrap puts it between our
+ * objects and the C library and SQLite (tests/CMakeLists.txt), so no hook stands in the product,
+ * and what shared libraries do among themselves is left alone. Counted are
+ *    FAULT_MEMORY  mem_try, with it arena chunks, and buf's realloc; mem_new is for sizes that we
+ * fix and aborts by contract, so it is not made to fail; FAULT_STEP    sqlite3_step and
+ * sqlite3_exec, but for ROLLBACK, which ends a transaction whatever it answers. One thread only.
+ * Long sweeps are thinned out unless FAULT_FULL is set in the environment, as scripts/soak does; it
+ * also takes every error code of SQLite instead of one after the other.
  */
-#include <stdlib.h>
+#include <stdbool.h>
 
-#include "lib/base/arena.h"
-#include "lib/base/mem.h"
+enum fault_kind { FAULT_MEMORY, FAULT_STEP };
 
-static size_t fault_calls, fault_at; /* fail the fault_at-th call; 0: none */
+struct fault_case {
+    const char *name;
+    void (*before)(void *world);        /* not counted, nothing fails; may be NULL */
+    int (*run)(void *world);            /* 0 only when the result is right, checked in here */
+    void (*after)(void *world, int rc); /* not counted: judges and releases; may be NULL */
+};
 
-static bool fault_now(void)
-{
-    return ++fault_calls == fault_at;
-}
-
-/* NOLINTBEGIN: the linker's names */
-void *__real_mem_try(size_t size);
-void *__wrap_mem_try(size_t size);
-void *__real_realloc(void *ptr, size_t size);
-void *__wrap_realloc(void *ptr, size_t size);
-void *__real_arena_alloc(struct arena *a, size_t size);
-void *__wrap_arena_alloc(struct arena *a, size_t size);
-char *__real_arena_strdup(struct arena *a, struct slice s);
-char *__wrap_arena_strdup(struct arena *a, struct slice s);
-
-void *__wrap_mem_try(size_t size)
-{
-    return fault_now() ? NULL : __real_mem_try(size);
-}
-
-void *__wrap_realloc(void *ptr, size_t size)
-{
-    return fault_now() ? NULL : __real_realloc(ptr, size);
-}
-
-void *__wrap_arena_alloc(struct arena *a, size_t size)
-{
-    return fault_now() ? NULL : __real_arena_alloc(a, size);
-}
-
-char *__wrap_arena_strdup(struct arena *a, struct slice s)
-{
-    return fault_now() ? NULL : __real_arena_strdup(a, s);
-}
-
-/* NOLINTEND */
+/* Fails the running test with the number of the fault when anything is wrong. */
+void fault_sweep(enum fault_kind kind, const struct fault_case *c, void *world);
