@@ -9,6 +9,7 @@ int ctl_fmt(struct ctl *c);
 
 /* judge.c: what the policy means */
 int ctl_check(struct ctl *c);
+int ctl_eval(struct ctl *c);
 
 /* server_commands.c: the policy on a control server */
 int ctl_get(struct ctl *c);

@@ -1,21 +1,45 @@
-/* Commands that judge a policy: check. */
+/* Commands that judge a policy on files: check, eval. */
 #include <errno.h>
 #include <string.h>
 
 #include "cli/ctl/commands.h"
 #include "cli/ctl/report.h"
 #include "lib/base/err.h"
-#include "policy/facts.h"
+#include "lib/base/mem.h"
+#include "policy/eval.h"
 
-/* The tailnet of --facts; NULL without the option. 0, or an exit code after complaining. */
+#define RESULT_MAX (256 * MIB) /* every capability of every node of a large tailnet */
+
+/* What a command looks at: the policy's text, the tailnet, and what became of both. */
+struct subject {
+    struct ctl *c;
+    struct buf text;
+    struct ctl_source src;
+    struct policy_facts *facts; /* NULL without --facts */
+    struct policy_diags diags;
+    struct policy *policy;
+    struct policy_snapshot *snapshot;
+};
+
+static void subject_deinit(struct subject *s)
+{
+    policy_snapshot_unref(s->snapshot);
+    policy_unref(s->policy);
+    policy_diags_free(&s->diags);
+    policy_facts_unref(s->facts);
+    buf_deinit(&s->text);
+}
+
+static int no_memory(const struct ctl *c, int rc)
+{
+    return ctl_complain(c, CTL_REFUSED, "cannot judge the policy", err_words(rc),
+                        "give it more memory");
+}
+
 static int read_facts(struct ctl *c, struct policy_facts **out_facts)
 {
     char why[256];
     struct buf text = BUF_MAX(0);
-    *out_facts = NULL;
-    if (!c->args.facts) {
-        return 0;
-    }
     int rc = ctl_read(c, c->args.facts, &text);
     if (!rc) {
         rc = policy_facts_read(buf_slice(&text), why, out_facts);
@@ -28,40 +52,237 @@ static int read_facts(struct ctl *c, struct policy_facts **out_facts)
     return rc;
 }
 
-/* The verdict: an exit code. */
+/* Files in; 0, or an exit code after complaining. */
+static int subject_read(struct ctl *c, struct subject *out)
+{
+    *out = (struct subject){.c = c};
+    int rc = ctl_read_policy(c, c->args.words[0], &out->text);
+    out->src = (struct ctl_source){c->args.words[0], buf_slice(&out->text)};
+    return rc || !c->args.facts ? rc : read_facts(c, &out->facts);
+}
+
+/* The errors of a policy that a command cannot go on with: on stdout with --json, else on stderr.
+ */
+static int refuse(const struct subject *s)
+{
+    if (!s->c->args.json) {
+        ctl_report_stderr(s->c, &s->src, &s->diags);
+        return CTL_REFUSED;
+    }
+    AUTO(js_freep) struct js *j = ctl_report_json(&s->diags);
+    int rc = ctl_put_json(s->c, j);
+    return rc ? rc : CTL_REFUSED;
+}
+
+/* ---- check ---- */
+
 static int verdict(const struct ctl *c, const struct policy_diags *diags)
 {
     bool bad = ctl_errors(diags) || (c->args.strict && diags->count);
     return bad ? CTL_REFUSED : CTL_OK;
 }
 
+static int put_check(const struct subject *s)
+{
+    if (s->c->args.json) {
+        AUTO(js_freep) struct js *j = ctl_report_json(&s->diags);
+        int rc = ctl_put_json(s->c, j);
+        return rc ? rc : verdict(s->c, &s->diags);
+    }
+    ctl_report_text(s->c, &s->src, &s->diags);
+    return verdict(s->c, &s->diags);
+}
+
 int ctl_check(struct ctl *c)
 {
-    AUTO(policy_facts_unrefp) struct policy_facts *facts = NULL;
-    struct buf text = BUF_MAX(0);
-    struct policy_diags diags = {NULL, 0, false};
-    struct policy *p = NULL;
-    int rc = ctl_read_policy(c, c->args.words[0], &text);
-    rc = rc ? rc : read_facts(c, &facts);
-    if (rc) {
-        buf_deinit(&text);
-        return rc;
+    struct subject s;
+    int rc = subject_read(c, &s);
+    if (!rc) {
+        rc = policy_load(s.src.text, s.facts, &s.diags, &s.policy);
+        rc = rc < 0 ? no_memory(c, rc) : put_check(&s);
     }
-    struct ctl_source src = {c->args.words[0], buf_slice(&text)};
-    rc = policy_load(src.text, facts, &diags, &p);
-    if (rc < 0) {
-        rc = ctl_complain(c, CTL_REFUSED, "cannot judge the policy", err_words(rc),
-                          "give it more memory");
-    } else if (c->args.json) {
-        AUTO(js_freep) struct js *j = ctl_report_json(&diags);
-        rc = ctl_put_json(c, j);
-        rc = rc ? rc : verdict(c, &diags);
-    } else {
-        ctl_report_text(c, &src, &diags);
-        rc = verdict(c, &diags);
+    subject_deinit(&s);
+    return rc;
+}
+
+/* ---- eval ---- */
+
+static int evaluate(struct subject *s)
+{
+    int rc = policy_load(s->src.text, s->facts, &s->diags, &s->policy);
+    if (rc > 0) {
+        return refuse(s);
     }
-    policy_unref(p);
-    policy_diags_free(&diags);
-    buf_deinit(&text);
+    rc = rc ? rc : policy_evaluate(s->policy, s->facts, &s->snapshot);
+    return rc ? no_memory(s->c, rc) : 0;
+}
+
+static void put_quoted(struct buf *out, struct slice s)
+{
+    AUTO(js_freep) struct js *j = js_new_str(s);
+    js_write(j, JS_COMPACT, out);
+}
+
+static bool has_value(const struct policy_cap *cap)
+{
+    return !slice_eq(cap->json, S("null"));
+}
+
+static void put_names(struct buf *out, const struct policy_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        buf_adds(out, i ? ", " : "");
+        put_quoted(out, set->caps[i].name);
+    }
+}
+
+/* Values are handed on as they stand in the policy: no number is rounded on the way. */
+static void put_values(struct buf *out, const struct policy_set *set)
+{
+    const char *gap = "";
+    for (size_t i = 0; i < set->count; i++) {
+        if (has_value(&set->caps[i])) {
+            buf_adds(out, gap);
+            put_quoted(out, set->caps[i].name);
+            buf_adds(out, ": ");
+            buf_add(out, set->caps[i].json);
+            gap = ", ";
+        }
+    }
+}
+
+/* "name": { "node": <open>what put writes<close>, … } for the nodes where it writes anything. */
+static void put_section(const struct subject *s,
+                        struct buf *out,
+                        const char *name,
+                        const char brackets[2],
+                        void (*put)(struct buf *, const struct policy_set *))
+{
+    const char *gap = "";
+    buf_addf(out, "  \"%s\": {", name);
+    for (size_t i = 0; i < s->facts->device_count; i++) {
+        struct buf inner = BUF_MAX(RESULT_MAX);
+        put(&inner, policy_snapshot_set(s->snapshot, i));
+        if (inner.len) {
+            buf_addf(out, "%s\n    ", gap);
+            put_quoted(out, s->facts->devices[i].name);
+            buf_addf(out, ": %c", brackets[0]);
+            buf_add(out, buf_slice(&inner));
+            buf_addc(out, brackets[1]);
+            gap = ",";
+        }
+        buf_deinit(&inner);
+    }
+    buf_adds(out, *gap ? "\n  }" : "}");
+}
+
+static void put_eval_json(const struct subject *s, struct buf *out)
+{
+    buf_adds(out, "{\n");
+    put_section(s, out, "caps", "[]", put_names);
+    buf_adds(out, ",\n");
+    put_section(s, out, "values", "{}", put_values);
+    buf_adds(out, "\n}\n");
+}
+
+/* ---- eval, for people ---- */
+
+static struct slice owner_of(const struct subject *s, size_t device, struct buf *scratch)
+{
+    const struct policy_device *d = &s->facts->devices[device];
+    if (d->external) {
+        return S("shared in");
+    }
+    if (d->user != POLICY_NO_USER) {
+        return s->facts->users[d->user].login;
+    }
+    buf_clear(scratch);
+    for (size_t i = 0; i < d->tag_count; i++) {
+        buf_adds(scratch, i ? " " : "");
+        buf_add(scratch, d->tags[i]);
+    }
+    return buf_slice(scratch);
+}
+
+static void put_cell(const struct ctl *c, struct slice text, size_t width)
+{
+    ctl_put_clean(stdout, c->utf8, text);
+    printf("%*s", text.n < width ? (int)(width - text.n) : 0, "");
+}
+
+/* Each capability as it is called, funnel's ports beside it. */
+static void put_caps(const struct ctl *c, const struct policy_set *set)
+{
+    const char *gap = "";
+    for (size_t i = 0; i < set->count; i++) {
+        struct slice name = set->caps[i].name;
+        if (slice_starts(name, S(POLICY_PORTS_PREFIX))) {
+            printf(" (");
+            ctl_put_clean(stdout, c->utf8, slice_skip(name, strlen(POLICY_PORTS_PREFIX)));
+            fputs(")", stdout);
+            continue;
+        }
+        fputs(gap, stdout);
+        ctl_put_clean(stdout, c->utf8, name);
+        if (has_value(&set->caps[i])) {
+            fputs(" = ", stdout);
+            ctl_put_clean(stdout, c->utf8, set->caps[i].json);
+        }
+        gap = ", ";
+    }
+    puts(set->count ? "" : "-");
+}
+
+static void put_table(const struct subject *s)
+{
+    const struct policy_facts *f = s->facts;
+    struct buf scratch = BUF_MAX(64 * KIB);
+    size_t name_width = 4, owner_width = 5, funnel = 0;
+    for (size_t i = 0; i < f->device_count; i++) {
+        size_t owner = owner_of(s, i, &scratch).n;
+        name_width = f->devices[i].name.n > name_width ? f->devices[i].name.n : name_width;
+        owner_width = owner > owner_width ? owner : owner_width;
+    }
+    printf("%s%-*s  %-*s  CAPABILITIES%s\n", ctl_paint(s->c->colour_out, "\033[1m"),
+           (int)name_width, "NODE", (int)owner_width, "OWNER",
+           ctl_paint(s->c->colour_out, "\033[0m"));
+    for (size_t i = 0; i < f->device_count; i++) {
+        const struct policy_set *set = policy_snapshot_set(s->snapshot, i);
+        put_cell(s->c, f->devices[i].name, name_width + 2);
+        put_cell(s->c, owner_of(s, i, &scratch), owner_width + 2);
+        put_caps(s->c, set);
+        funnel += set->funnel;
+    }
+    (void)fflush(stdout);
+    ctl_note(s->c, "%zu of %zu nodes may use Funnel", funnel, f->device_count);
+    buf_deinit(&scratch);
+}
+
+static int need_facts(const struct ctl *c)
+{
+    return c->args.facts
+               ? 0
+               : ctl_complain(
+                     c, CTL_USAGE, "whose devices?",
+                     "what a policy gives depends on users and nodes",
+                     "--facts tailnet.json; the shape is in the manual page: funnelctl man");
+}
+
+int ctl_eval(struct ctl *c)
+{
+    struct subject s = {.c = c};
+    struct buf out = BUF_MAX(RESULT_MAX);
+    int rc = need_facts(c);
+    rc = rc ? rc : subject_read(c, &s);
+    rc = rc ? rc : evaluate(&s);
+    if (!rc && c->args.json) {
+        put_eval_json(&s, &out);
+        rc = buf_ok(&out) ? ctl_put(c, buf_slice(&out)) : no_memory(c, -ENOMEM);
+    } else if (!rc) {
+        ctl_report_stderr(c, &s.src, &s.diags);
+        put_table(&s);
+    }
+    buf_deinit(&out);
+    subject_deinit(&s);
     return rc;
 }

@@ -29,6 +29,8 @@ const struct ctl_command ctl_commands[] = {
     {.name = "policy check", .words = "FILE", .words_min = 1, .words_max = 1, .run = ctl_check,
      .options = CTL_OPT_FACTS | CTL_OPT_STRICT, .summary = "all that is wrong with it, with places",
      .about = "Parses, validates and, with --facts, runs the policy's own tests."},
+    {.name = "policy eval", .words = "FILE", .words_min = 1, .words_max = 1, .run = ctl_eval,
+     .options = CTL_OPT_FACTS, .summary = "what each node of --facts gets", .about = ""},
     {.name = "policy get", .words = "", .words_min = 0, .words_max = 0, .run = ctl_get,
      .options = CTL_OPT_SERVER | CTL_OPT_OUTPUT | CTL_OPT_REV, .summary = "the policy in force on a server",
      .about = "With --output its version stands beside it in FILE.etag, where set finds it."},

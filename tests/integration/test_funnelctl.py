@@ -190,6 +190,44 @@ def test_strict_fails_on_warnings(policy):
     assert got["errors"] == [] and got["warnings"][0]["code"] == "entry-without-effect"
 
 
+# ---- eval ----
+
+def example_facts():
+    """The example of the manual page is real."""
+    page = ctl("man")[1]
+    return page.split(".nf\n")[1].split(".fi\n")[0].replace("\\-", "-")
+
+
+def test_eval_for_people(policy, tmp_path):
+    facts = tmp_path / "facts"
+    facts.write_text(example_facts())
+    policy.write_text('{"nodeAttrs": [{"target": ["*"], "attr": ["drive:share"]}, {"target": ["cy@example.com"], "attr": ["funnel"], '
+                      '"app": {"example.com/x": [1E400, {"a": "\u00e9"}]}}]}')
+    code, out, err = ctl("policy", "eval", policy, "--facts", facts)
+    rows = [line.split(None, 2) for line in out.splitlines()]
+    assert code == 0 and rows[0] == ["NODE", "OWNER", "CAPABILITIES"] and "1 of 3 nodes may use Funnel" in err
+    assert rows[1][:2] == ["laptop", "cy@example.com"] and "funnel (443,8443,10000)" in rows[1][2] and "example.com/x = [1E400," in rows[1][2]
+    assert rows[3][-1].split() == ["in", "-"]
+    code, out, _ = ctl("policy", "eval", policy, "--facts", facts, "--json")
+    assert code == 0 and "1E400" in out  # a number is handed on as it stands
+    assert sorted(json.loads(out)["caps"]["laptop"]) == json.loads(out)["caps"]["laptop"]
+    assert list(json.loads(out)["values"]) == ["laptop"]
+
+
+def test_eval_needs_what_it_needs(policy, tmp_path):
+    assert ctl("policy", "eval", policy)[0] == 2
+    facts = tmp_path / "facts"
+    facts.write_text('{"users": {"a@b": "king"}}')
+    code, out, err = ctl("policy", "eval", policy, "--facts", facts)
+    assert (code, out) == (1, "") and "line 1, column" in err
+    facts.write_text(example_facts())
+    policy.write_text(BAD)
+    code, out, _ = ctl("policy", "eval", policy, "--facts", facts, "--json")
+    assert code == 1 and json.loads(out)["errors"]
+    code, out, err = ctl("policy", "eval", policy, "--facts", facts)
+    assert (code, out) == (1, "") and "error:" in err
+
+
 # ---- the server ----
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 """The conformance cases of the policy, each through funnelctl: text in, text out. No server, no network, no privilege."""
+import copy
 import json
 import pathlib
 import subprocess
@@ -101,3 +102,52 @@ def test_validate(case, tmp_path):
         assert got["errors"] == []
         warned = {f"{d['code']} {d['pointer']}" for d in got["warnings"]}
         assert set(expect.get("warnings", ())) <= warned
+
+
+def apply(tailnet, event):
+    nodes, op = tailnet["nodes"], event["op"]
+    if op == "set-role":
+        tailnet["users"][event["user"]] = event["role"]
+    elif op == "suspend-user":
+        tailnet["suspended"].append(event["user"])
+    elif op == "restore-user":
+        tailnet["suspended"].remove(event["user"])
+    elif op == "add-node":
+        nodes[event["node"]] = {k: v for k, v in event.items() if k not in ("op", "node")}
+    elif op == "remove-node":
+        del nodes[event["node"]]
+    elif op == "set-tags":
+        nodes[event["node"]]["tags"] = event["tags"]
+        nodes[event["node"]].pop("user", None)
+    else:
+        raise AssertionError(f"no such event: {op}")
+
+
+def evaluate(tmp_path, policy, tailnet):
+    code, out, err = ctl("eval", "-", "--facts", facts(tmp_path, tailnet), "--json", stdin=policy.encode())
+    assert code == 0, err
+    return json.loads(out)
+
+
+def state(result, node):
+    return result["caps"].get(node, []), result["values"].get(node, {})
+
+
+@cases("nodeattrs-eval")
+def test_evaluate(case, tmp_path):
+    given, expect = case["input"], case["expect"]
+    tailnet = copy.deepcopy(DATA["fixtures"][given["tailnet"]])
+    tailnet["https"] = given.get("https", tailnet["https"])
+    before = evaluate(tmp_path, given.get("before", given["policy"]), tailnet)
+    old_nodes = set(tailnet["nodes"])
+    for event in given.get("events", ()):
+        apply(tailnet, event)
+    after = evaluate(tmp_path, given["policy"], tailnet)
+    assert after["caps"] == expect["caps"]
+    for node, values in expect.get("values", {}).items():
+        assert {cap: after["values"].get(node, {}).get(cap) for cap in values} == values
+    if "changed" in expect:
+        nodes = old_nodes | set(tailnet["nodes"])
+        assert sorted(n for n in nodes if state(before, n) != state(after, n)) == sorted(expect["changed"])
+    warned = {f"{d['code']} {d['pointer']}" for d in check(tmp_path, given["policy"], tailnet)["warnings"]}
+    assert set(expect.get("warnings", ())) <= warned
