@@ -63,14 +63,16 @@ static const char *const targets[] = {"*",
                                       "fd7a:115c:a1e0:8000::/49",
                                       "low",
                                       "six"};
+/* Names that clients know (no spelling hints to work out), on both sides of the funnel-ports name.
+ */
 static const char *const attrs[] = {"funnel",
                                     "funnel",
                                     "drive:share",
-                                    "acme:x",
+                                    "silent-disco",
                                     "nextdns:a\\\"b",
-                                    "zz",
-                                    "https://example.com/cap/a",
-                                    "https://z.example/b"};
+                                    "nextdns:z",
+                                    "https://tailscale.com/cap/debug",
+                                    "https://tailscale.com/cap/ssh"};
 static const char *const apps[] = {"example.com/cap/one", "example.com/cap/two", "acme.example/x",
                                    "openfunnel.org/cap/other"};
 static const char *const values[] = {"1", "{\"a\":[true,null]}", "\"text\"", "[]", "{}"};
