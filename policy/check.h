@@ -15,7 +15,7 @@ int policy_check(struct slice text,
                  struct policy_snapshot **out_snapshot) MUST_CHECK;
 
 /* The tests of a loaded policy alone; appends errors "test-failed" to diags, each in its place. r:
- * who reaches what, for tests and sshTests. 0 or -ENOMEM. */
+ * who reaches what, for tests and sshTests; NULL where the policy has none. 0 or -ENOMEM. */
 int policy_tests_run(const struct policy_snapshot *s,
                      const struct policy_reach *r,
                      struct policy_diags *diags,

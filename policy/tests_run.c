@@ -5,6 +5,7 @@
  */
 #include "lib/base/mem.h"
 #include "policy/check.h"
+#include "policy/check_priv.h"
 #include "policy/load_priv.h"
 #include "policy/tests_priv.h"
 
@@ -17,7 +18,10 @@ int policy_tests_run(const struct policy_snapshot *s,
 {
     const struct policy *p = policy_snapshot_policy(s);
     struct reach_tests t = {p->doc, p->tests, p->test_count, p->ssh_tests, p->ssh_test_count};
-    int rc = reach_tests_run(&t, r, diags, out_failed);
+    size_t reach_failed = 0, attr_failed = 0;
+    int rc = t.test_count + t.ssh_test_count ? reach_tests_run(&t, r, diags, &reach_failed) : 0;
+    rc = rc ? rc : attr_tests_run(s, diags, &attr_failed);
+    *out_failed = reach_failed + attr_failed;
     return rc ? err_trace(rc) : 0;
 }
 
