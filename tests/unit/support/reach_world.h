@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "lib/base/buf.h"
+#include "policy/check.h"
 #include "policy/facts.h"
 #include "policy/policy.h"
-#include "policy/reach.h"
 #include "tests/unit/support/test.h"
 
 enum { W_USERS = 7, W_GROUPS = 4, W_TAGS = 4, W_DEVICES = 12, W_LIST = 4, W_RULES = 7 };
@@ -677,4 +677,22 @@ w_load(struct slice text, const struct policy_facts *f, struct policy **out_poli
         fail_msg("does not load:\n%.*s", SLICE_ARG(text));
     }
     policy_diags_free(&diags);
+}
+
+/* Loads the policy and runs its tests; how many failed. */
+static inline size_t
+w_run(struct slice text, const struct policy_facts *f, struct policy_diags *diags)
+{
+    struct policy *p = NULL;
+    struct policy_snapshot *s = NULL;
+    struct policy_reach *r = NULL;
+    size_t failed = SIZE_MAX;
+    w_load(text, f, &p);
+    assert_int_equal(policy_evaluate(p, f, &s), 0);
+    assert_int_equal(policy_reach_new(p, f, &r), 0);
+    assert_int_equal(policy_tests_run(s, r, diags, &failed), 0);
+    policy_reach_free(r);
+    policy_snapshot_unref(s);
+    policy_unref(p);
+    return failed;
 }
