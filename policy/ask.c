@@ -47,7 +47,8 @@ void asker_free(struct asker *a)
     mem_free(a->users);
     mem_free(a->points);
     mem_free(a->hosts);
-    map_free(a->targets);
+    map_free(a->sources);
+    map_free(a->destinations);
     arena_free(a->arena);
     mem_free(a);
 }
@@ -61,14 +62,9 @@ static bool late(const struct asker *a, size_t turn)
 
 /* ---- marks on terms ---- */
 
-/* A mark is a number that grows, so that nothing has to be wiped. */
 void asker_fresh(struct asker *a)
 {
-    if (++a->mark == 0) {
-        memset(a->term_marks, 0, a->r->term_count * sizeof *a->term_marks);
-        memset(a->rule_marks, 0, a->book->rule_count * sizeof *a->rule_marks);
-        a->mark = 1;
-    }
+    a->mark++;
 }
 
 static void mark_terms(struct asker *a, const uint32_t *terms, uint32_t count)
@@ -225,17 +221,17 @@ covers(struct asker *a, const uint32_t *terms, uint32_t count, const struct ask_
     return true;
 }
 
+/* One of those that the terms take; there is one. */
 static const struct reach_point *
 first_of(struct asker *a, const uint32_t *terms, uint32_t count, const struct ask_target *t)
 {
+    size_t i = 0;
     asker_fresh(a);
     mark_terms(a, terms, count);
-    for (size_t i = 0; i < t->count; i++) {
-        if (point_marked(a, t->at[i])) {
-            return t->at[i];
-        }
+    while (i + 1 < t->count && !point_marked(a, t->at[i])) {
+        i++;
     }
-    return NULL;
+    return t->at[i];
 }
 
 /* ---- one source at a time ---- */
@@ -289,25 +285,6 @@ mark_reached(struct asker *a, const struct reach_question *q, const struct reach
     return self;
 }
 
-static uint32_t rule_of(struct asker *a,
-                        const struct reach_question *q,
-                        const struct reach_point *src,
-                        const struct reach_point *dst)
-{
-    for (size_t i = 0; i < a->found_count; i++) {
-        const struct book_item *item = &a->book->items[a->found[i].item];
-        bool hit = takes(a, q, item, src) && item->self && src->user == dst->user &&
-                   src->user != POLICY_NO_USER;
-        for (uint32_t k = 0; !hit && takes(a, q, item, src) && k < item->dst_count; k++) {
-            hit = reach_point_has(a->r, dst, item->dst[k]);
-        }
-        if (hit) {
-            return item->rule;
-        }
-    }
-    return REACH_NONE;
-}
-
 /* Goes through the pairs until one is reached, or is not, as wanted. */
 static enum ask_answer look_for(struct asker *a,
                                 const struct reach_question *q,
@@ -325,8 +302,10 @@ static enum ask_answer look_for(struct asker *a,
             const struct reach_point *d = dst->at[k];
             bool here = point_marked(a, d) || (self && d->user == src->at[i]->user);
             if (here == reached) {
-                *out_pair = (struct ask_pair){src->at[i], d,
-                                              reached ? rule_of(a, q, src->at[i], d) : REACH_NONE};
+                *out_pair = (struct ask_pair){src->at[i], d, REACH_NONE};
+                if (reached) {
+                    out_pair->rule = reach_rule(a->r, a->book, src->at[i], d, q);
+                }
                 return ASK_YES;
             }
         }

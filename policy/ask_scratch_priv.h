@@ -14,13 +14,15 @@ struct asker {
     const struct rule_book *book;
     struct mono deadline;
 
-    uint32_t mark, *term_marks, *rule_marks; /* marked: equal to mark */
+    /* Marked: equal to mark, which only grows, so that nothing has to be wiped; until the deadline
+     * there is no time to count to its end. */
+    uint32_t mark, *term_marks, *rule_marks;
     struct found_item *found;
     size_t found_count;
 
-    struct arena *arena; /* targets */
-    struct map *targets; /* by side and selector */
-    uint32_t *hosts;     /* 1 + device, by address; made when the first address is asked for */
+    struct arena *arena;                /* targets */
+    struct map *sources, *destinations; /* by selector, as written */
+    uint32_t *hosts; /* 1 + device, by address; made when the first address is asked for */
     size_t host_slots;
     uint32_t *users; /* of the target in the making; each once */
     size_t user_count;

@@ -13,9 +13,11 @@ enum { TARGET_MEMORY_MAX = 16 * MIB /* then the targets of earlier tests are for
 void asker_begin(struct asker *a)
 {
     if (!a->arena || arena_used(a->arena) > TARGET_MEMORY_MAX) {
-        map_free(a->targets);
+        map_free(a->sources);
+        map_free(a->destinations);
         arena_free(a->arena);
-        a->targets = map_new();
+        a->sources = map_new();
+        a->destinations = map_new();
         a->arena = arena_new(REACH_MEMORY_MAX);
     }
 }
@@ -147,20 +149,13 @@ static void list_group(struct asker *a, uint32_t group)
     }
 }
 
-static bool user_matches(const struct policy_user *u, const struct selector *s, bool our_domain)
-{
-    return s->kind == SELECTOR_MEMBER ||
-           (s->kind == SELECTOR_ROLE &&
-            (u->role == s->role || (s->role == POLICY_ADMIN && u->role == POLICY_OWNER))) ||
-           (s->kind == SELECTOR_DOMAIN && our_domain && reach_in_domain(u->login, s->name));
-}
-
 static void list_matching(struct asker *a, const struct selector *s)
 {
     const struct policy_facts *f = a->r->facts;
-    bool our_domain = reach_term(a->r, s) != TERM_NOBODY;
     for (uint32_t u = 0; u < f->user_count; u++) {
-        if (user_matches(&f->users[u], s, our_domain)) {
+        enum policy_role role = f->users[u].role;
+        if (s->kind == SELECTOR_MEMBER || role == s->role ||
+            (s->role == POLICY_ADMIN && role == POLICY_OWNER)) {
             add_user(a, u);
         }
     }
@@ -213,39 +208,11 @@ static bool points_of_tags(struct asker *a, const struct selector *s)
 
 /* ---- addresses ---- */
 
-static bool one_address(const struct ip_prefix *p)
-{
-    return p->bits == (p->addr.family == IP_V4 ? 32 : 128);
-}
-
-/* Each class that has a device in the range, once. */
-static void points_in(struct asker *a, const struct ip_prefix *p)
-{
-    const struct policy_reach *r = a->r;
-    size_t n = 0;
-    AUTO_FREE bool *seen = mem_try(r->class_count * sizeof *seen);
-    a->no_memory |= !seen;
-    for (size_t i = 0; seen && i < r->facts->device_count; i++) {
-        const struct policy_device *d = &r->facts->devices[i];
-        uint32_t c = r->device_class[i];
-        if (c != REACH_NONE && !seen[c] &&
-            (ip_prefix_has(p, &d->ipv4) || ip_prefix_has(p, &d->ipv6))) {
-            seen[c] = true;
-            n++;
-        }
-    }
-    for (uint32_t c = 0; n && c < r->class_count; c++) {
-        if (seen[c]) {
-            a->points[a->point_count++] = &r->classes[c];
-        }
-    }
-}
-
 static void
 points_at(struct asker *a, const struct ip_prefix *p, enum reach_side side, char why[256])
 {
-    if (!one_address(p)) {
-        points_in(a, p);
+    if (p->bits != (p->addr.family == IP_V4 ? 32 : 128)) {
+        snprintf(why, 256, "a test names one host, not a network");
         return;
     }
     uint32_t device = host_at(a, &p->addr);
@@ -283,7 +250,6 @@ static bool pick(struct asker *a, const struct selector *s, enum reach_side side
         return points_of_users(a);
     case SELECTOR_MEMBER:
     case SELECTOR_ROLE:
-    case SELECTOR_DOMAIN:
         list_matching(a, s);
         return points_of_users(a);
     case SELECTOR_TAG:
@@ -291,10 +257,6 @@ static bool pick(struct asker *a, const struct selector *s, enum reach_side side
         return points_of_tags(a, s);
     case SELECTOR_ADDRESS:
     case SELECTOR_HOST:
-        if (side == REACH_DST && !one_address(&s->prefix)) {
-            snprintf(why, 256, "a test's destination is one host");
-            return false;
-        }
         points_at(a, &s->prefix, side, why);
         return false;
     case SELECTOR_UNDEFINED:
@@ -302,6 +264,7 @@ static bool pick(struct asker *a, const struct selector *s, enum reach_side side
         return false;
     case SELECTOR_NONE:
     case SELECTOR_ALL:
+    case SELECTOR_DOMAIN:
     case SELECTOR_RANGE:
     case SELECTOR_IPSET:
     case SELECTOR_SERVICE:
@@ -387,27 +350,16 @@ make_target(struct asker *a, const struct selector *s, enum reach_side side, cha
     return t;
 }
 
-/* The key of a target; selectors that are longer than any legal one are not remembered. */
-static struct slice target_key(const struct selector *s, enum reach_side side, char key[300])
-{
-    if (!slice_copy(s->text, key + 1, 299)) {
-        return S("");
-    }
-    key[0] = side == REACH_SRC ? '<' : '>';
-    return slice_of(key, s->text.n + 1);
-}
-
 const struct ask_target *
 asker_target(struct asker *a, const struct selector *s, enum reach_side side, char out_why[256])
 {
-    char key_text[300];
-    struct slice key = target_key(s, side, key_text);
-    struct ask_target *t = key.n ? map_get(a->targets, key) : NULL;
+    struct map *known = side == REACH_SRC ? a->sources : a->destinations;
+    struct ask_target *t = map_get(known, s->text);
     out_why[0] = '\0';
     if (!t) {
         t = make_target(a, s, side, out_why);
-        if (t && key.n) {
-            map_set(a->targets, key, t);
+        if (t) {
+            map_set(known, s->text, t);
         }
     }
     return t;

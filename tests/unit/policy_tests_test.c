@@ -78,6 +78,20 @@ static const struct sentence sentences[] = {
      TESTS("\"src\":\"100.64.9.9\",\"accept\":[\"tag:web:22\"]"), "/tests/0/src",
      "another tailnet"},
 
+    {"an address outside: not of \"*\"", ACL("\"*\"", "\"tag:web:22\""),
+     TESTS("\"src\":\"printer\",\"accept\":[\"tag:web:22\"]"), "/tests/0/accept/0",
+     "(the address to web"},
+    {"but of its network", ACL("\"10.0.0.0/8\"", "\"tag:web:22\""),
+     TESTS("\"src\":\"printer\",\"accept\":[\"tag:web:22\"]"), NULL, NULL},
+    {"and of danger-all", ACL("\"autogroup:danger-all\"", "\"tag:web:22\""),
+     TESTS("\"src\":\"printer\",\"accept\":[\"tag:web:22\"]"), NULL, NULL},
+    {"an address of the tailnet that nobody has is of \"*\"", ACL("\"*\"", "\"tag:web:22\""),
+     TESTS("\"src\":\"100.65.0.1\",\"accept\":[\"tag:web:22\"]"), NULL, NULL},
+    {"also the other family's", ACL("\"*\"", "\"tag:web:22\""),
+     TESTS("\"src\":\"fd7a:115c:a1e0::99\",\"accept\":[\"tag:web:22\"]"), NULL, NULL},
+    {"but not those kept for others", ACL("\"*\"", "\"tag:web:22\""),
+     TESTS("\"src\":\"100.115.92.9\",\"deny\":[\"tag:web:22\"]"), NULL, NULL},
+
     /* where */
     {"a bare address", ACL("\"*\"", "\"tag:web:22\""), CY_ACCEPTS("100.64.0.20:22"), NULL, NULL},
     {"an address in brackets", ACL("\"*\"", "\"cy@example.com:22\""),
