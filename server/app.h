@@ -17,6 +17,7 @@
 #include "server/roles.h"
 #include "server/store_policy.h"
 #include "server/tries.h"
+#include "server/webhooks.h"
 #include "tunnel/token.h"
 
 #define APP_VERSION "0.1.0"
@@ -35,6 +36,8 @@ struct config {
     int64_t dns_ttl;
     char *acme_runner, *acme_hook, *acme_caa;
     int64_t acme_hook_uid;
+    char *webhook_ca;
+    bool webhook_private;
     char *passthrough; /* IP:port where relays find us, when they share our address; empty: none */
     int log_level;
     bool log_json;
@@ -78,6 +81,7 @@ struct app {
     char policy_etag[65];
     struct bus *bus;
     struct certs *certs;
+    struct webhooks *webhooks;
     struct names *names;
     struct tries *tries; /* to sign in */
     struct flows *flows; /* sign-ins under way */

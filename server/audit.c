@@ -216,7 +216,7 @@ void api_audit(void *app, struct http_rq *rq)
     if (r.form == AS_CSV) {
         buf_adds(&r.text, "time,group,origin,actor,action,target,property,old,new\n");
     }
-    if (!store_events_each(a->db, &q, add_row, &r) || !buf_ok(&r.text)) {
+    if (store_events_each(a->db, &q, add_row, &r) || !buf_ok(&r.text)) {
         reply_broken(rq, -EIO);
     } else if (r.form == AS_JSON) {
         reply_json_page(a, rq, &r, q.limit);

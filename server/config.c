@@ -44,6 +44,10 @@ const struct conf_option config_options[] = {
      .help = "user that uacme runs as"},
     {.key = "acme.caa", .kind = CONF_STR, .offset = AT(acme_caa), .fallback = "letsencrypt.org",
      .help = "who may issue (CAA); empty: no CAA records"},
+    {.key = "webhooks.caFile", .kind = CONF_STR, .offset = AT(webhook_ca), .fallback = "",
+     .help = "roots that receivers' certificates are checked against; empty: the system's"},
+    {.key = "webhooks.privateAddresses", .kind = CONF_BOOL, .offset = AT(webhook_private), .fallback = "false",
+     .help = "receivers may have private addresses; false keeps the server from calling into its own network"},
     CONF_LOG_OPTIONS(struct config),
 };
 /* clang-format on */

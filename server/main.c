@@ -130,6 +130,7 @@ static int run(struct app *a)
     int rc = loop_run(a->lp);
     service_notify("STOPPING=1");
     http_server_free(a->http);
+    webhooks_free(a->webhooks);
     certs_stop(a);
     bus_stop(a);
     names_stop(a);

@@ -1,10 +1,12 @@
 /* The table of calls: method, path, body cap, who may ask. */
 #include "server/app.h"
+#include "server/audit.h"
 
 enum { FORM = 8 * 1024, SMALL = 16 * 1024 };
 
 /* An API call: the permission of the person behind the key, the scope of a token. */
 #define API(permission, scope) ROUTE_NEEDS(ROUTE_API, permission, scope)
+#define TAILNET                "/api/v2/tailnet/-"
 
 const struct http_route app_routes[] = {
     {HTTP_GET, "/healthz", 0, ROUTE_PUBLIC, api_health},
@@ -47,6 +49,22 @@ const struct http_route app_routes[] = {
      api_devices},
     {HTTP_GET, "/api/v2/tailnet/-/funnels", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_funnels},
     {HTTP_GET, "/api/v2/whoami", 0, API(PERM_NONE, SCOPE_NONE), api_whoami},
+    {HTTP_GET, TAILNET "/logging/configuration", 0, API(PERM_AUDIT_READ, SCOPE_LOGS_CONFIGURATION),
+     api_audit},
+    {HTTP_GET, TAILNET "/webhooks", 0, API(PERM_WEBHOOKS_WRITE, SCOPE_WEBHOOKS), api_webhooks},
+    {HTTP_POST, TAILNET "/webhooks", SMALL, API(PERM_WEBHOOKS_WRITE, SCOPE_WEBHOOKS),
+     api_webhook_create},
+    {HTTP_GET, "/api/v2/webhooks/{id}", 0, API(PERM_WEBHOOKS_WRITE, SCOPE_WEBHOOKS), api_webhook},
+    {HTTP_PATCH, "/api/v2/webhooks/{id}", SMALL, API(PERM_WEBHOOKS_WRITE, SCOPE_WEBHOOKS),
+     api_webhook_patch},
+    {HTTP_DELETE, "/api/v2/webhooks/{id}", 0, API(PERM_WEBHOOKS_WRITE, SCOPE_WEBHOOKS),
+     api_webhook_delete},
+    {HTTP_POST, "/api/v2/webhooks/{id}/test", SMALL, API(PERM_WEBHOOKS_WRITE, SCOPE_WEBHOOKS),
+     api_webhook_test},
+    {HTTP_POST, "/api/v2/webhooks/{id}/rotate", SMALL, API(PERM_WEBHOOKS_WRITE, SCOPE_WEBHOOKS),
+     api_webhook_rotate},
+    {HTTP_GET, "/api/v2/webhooks/{id}/deliveries", 0, API(PERM_WEBHOOKS_WRITE, SCOPE_WEBHOOKS),
+     api_webhook_deliveries},
     {HTTP_POST, "/node/v1/register", SMALL, ROUTE_PUBLIC, node_register},
     {HTTP_GET, "/node/v1/stream", 0, ROUTE_NODE, node_stream},
     {HTTP_POST, "/node/v1/feature/query", SMALL, ROUTE_NODE, approval_query},

@@ -57,7 +57,7 @@ static void read_event(struct db_stmt *s, struct store_event_row *out)
     "instr(lower(" column "), lower(substr(:" name ", 2))) > 0 ELSE lower(" column ") " \
     "= lower(:" name ") END) "
 
-bool store_events_each(struct db *d,
+int store_events_each(struct db *d,
                        const struct store_event_query *q,
                        store_event_fn fn,
                        void *arg)
@@ -86,7 +86,7 @@ bool store_events_each(struct db *d,
         read_event(s, &row);
         fn(arg, &row);
     }
-    return rc == DB_DONE;
+    return store_seen(rc);
 }
 
 int store_events_trim(struct db *d, struct wall before)

@@ -32,12 +32,12 @@ struct store_event_query {
     struct slice actor, action, target;
 };
 
-/* Oldest first. False: not all of them were read. */
+/* Oldest first. */
 typedef void (*store_event_fn)(void *arg, const struct store_event_row *row);
-bool store_events_each(struct db *d,
+int store_events_each(struct db *d,
                        const struct store_event_query *q,
                        store_event_fn fn,
-                       void *arg);
+                       void *arg) MUST_CHECK;
 /* Those before `before`; once a day. */
 int store_events_trim(struct db *d, struct wall before) MUST_CHECK;
 

@@ -58,6 +58,9 @@ struct fetch {
     void *arg;
     struct deferred late;
     struct retire retire;
+    fetch_peer_fn peer_ok;
+    void *peer_arg;
+    bool peer_refused;
 };
 
 static void check_done(struct fetcher *f);
@@ -226,7 +229,11 @@ static void check_done(struct fetcher *f)
         const char *why = x->too_long ? "the answer is longer than allowed"
                           : *x->why   ? x->why
                                       : curl_easy_strerror(code);
-        finish(x, err_class(code), code == CURLE_OK ? "" : why);
+        if (x->peer_refused && code != CURLE_OK) {
+            finish(x, -EACCES, "the address is not allowed");
+        } else {
+            finish(x, err_class(code), code == CURLE_OK ? "" : why);
+        }
     }
 }
 
@@ -299,6 +306,17 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 
 /* ---- requests ---- */
 
+/* curl's place to look at an address before anything is sent there. */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct fetch *x = arg;
+    if (purpose == CURLSOCKTYPE_IPCXN && !x->peer_ok(x->peer_arg, &a->addr)) {
+        x->peer_refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
 static void add_header(struct fetch *x, const char *line)
 {
     struct curl_slist *more = curl_slist_append(x->headers, line);
@@ -351,6 +369,13 @@ static void set_options(struct fetch *x, const struct fetch_opts *o)
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, loopback_url(o->url) ? "http,https" : "https");
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_PRIVATE, x);
+    if (o->peer_ok) {
+        x->peer_ok = o->peer_ok;
+        x->peer_arg = o->peer_arg;
+        curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+        curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, x);
+        curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L); /* an open connection was not asked about */
+    }
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, x);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);

@@ -18,6 +18,10 @@ struct fetcher *fetcher_new(struct loop *lp,
                             const char *user_agent); /* ca_file NULL: system */
 void fetcher_free(struct fetcher *f);                /* cancels what runs */
 
+/* May we connect there? Asked with the address itself, after the name was resolved. */
+struct sockaddr;
+typedef bool (*fetch_peer_fn)(void *arg, const struct sockaddr *peer);
+
 struct fetch_opts {
     const char *method; /* NULL: GET, or POST with a body */
     const char *url;
@@ -26,6 +30,8 @@ struct fetch_opts {
     struct slice body;          /* copied; Content-Type: application/json unless in headers */
     int64_t timeout_ns;         /* whole request; 0: 30 s. Streams: time without a byte; 0: 60 s */
     size_t max;                 /* longest answer or line; 0: 1 MiB */
+    fetch_peer_fn peer_ok;      /* NULL: any. A refusal ends with -EACCES */
+    void *peer_arg;
 };
 
 struct fetch_result {
