@@ -14,6 +14,7 @@
 #include "policy/edit.h"
 #include "policy/policy.h"
 #include "server/flow.h"
+#include "server/oidc.h"
 #include "server/roles.h"
 #include "server/store_policy.h"
 #include "server/tries.h"
@@ -23,6 +24,8 @@
 #define APP_VERSION "0.1.0"
 
 /* ---- configuration (config.c) ---- */
+enum oidc_unknown { OIDC_UNKNOWN_REFUSE, OIDC_UNKNOWN_ASK, OIDC_UNKNOWN_MEMBER };
+
 struct config {
     char *origin;  /* https://control.example.net: what people and nodes call */
     char *zone;    /* ts.example.net */
@@ -37,6 +40,10 @@ struct config {
     char *acme_runner, *acme_hook, *acme_caa;
     int64_t acme_hook_uid;
     char *webhook_ca;
+    char *oidc_issuer, *oidc_client, *oidc_secret, *oidc_label, *oidc_ca;
+    struct conf_list oidc_scopes, oidc_domains, oidc_groups;
+    int oidc_unknown; /* enum oidc_unknown */
+    bool oidc_link_mail;
     bool webhook_private;
     char *passthrough; /* IP:port where relays find us, when they share our address; empty: none */
     int log_level;
@@ -82,6 +89,7 @@ struct app {
     struct bus *bus;
     struct certs *certs;
     struct webhooks *webhooks;
+    struct oidc *oidc; /* NULL: not configured */
     struct names *names;
     struct tries *tries; /* to sign in */
     struct flows *flows; /* sign-ins under way */

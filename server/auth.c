@@ -69,7 +69,8 @@ static bool find_api(struct app *a, struct slice hash, struct identity *id)
 {
     struct store_key k;
     return store_key(a->db, hash, &k) == 0 && key_good(&k, STORE_KEY_API) && k.user_id &&
-           store_user_by_id(a->db, k.user_id, &id->user) == 0 && !id->user.suspended;
+           store_user_by_id(a->db, k.user_id, &id->user) == 0 && !id->user.suspended &&
+           id->user.approved;
 }
 
 bool auth_may(const struct identity *id, enum permission p)

@@ -5,6 +5,8 @@
 #include "lib/base/text.h"
 #include "server/app.h"
 
+static const char *const oidc_unknown_names[] = {"refuse", "ask", "member", NULL};
+
 enum { ZONE_MAX = 120 }; /* room for a node's and a tailnet's label before it */
 
 #define AT(field) offsetof(struct config, field)
@@ -48,6 +50,26 @@ const struct conf_option config_options[] = {
      .help = "roots that receivers' certificates are checked against; empty: the system's"},
     {.key = "webhooks.privateAddresses", .kind = CONF_BOOL, .offset = AT(webhook_private), .fallback = "false",
      .help = "receivers may have private addresses; false keeps the server from calling into its own network"},
+    {.key = "oidc.issuer", .kind = CONF_STR, .offset = AT(oidc_issuer), .fallback = "",
+     .help = "OpenID provider that people may sign in with, exactly as it calls itself; empty: none"},
+    {.key = "oidc.clientId", .kind = CONF_STR, .offset = AT(oidc_client), .fallback = "",
+     .help = "our client there"},
+    {.key = "oidc.clientSecretFile", .kind = CONF_STR, .offset = AT(oidc_secret), .fallback = "",
+     .help = "file with its secret"},
+    {.key = "oidc.label", .kind = CONF_STR, .offset = AT(oidc_label), .fallback = "single sign-on",
+     .help = "what the sign-in page calls it"},
+    {.key = "oidc.scopes", .kind = CONF_STR_LIST, .offset = AT(oidc_scopes), .fallback = "email,profile",
+     .help = "asked for beside openid"},
+    {.key = "oidc.domains", .kind = CONF_STR_LIST, .offset = AT(oidc_domains), .fallback = "",
+     .help = "only verified addresses of these domains; empty: any"},
+    {.key = "oidc.groups", .kind = CONF_STR_LIST, .offset = AT(oidc_groups), .fallback = "",
+     .help = "only members of one of these groups (claim groups); empty: any"},
+    {.key = "oidc.unknown", .kind = CONF_ENUM, .offset = AT(oidc_unknown), .fallback = "refuse",
+     .names = oidc_unknown_names, .help = "somebody new: refuse, ask an administrator, or make a member"},
+    {.key = "oidc.linkVerifiedEmail", .kind = CONF_BOOL, .offset = AT(oidc_link_mail), .fallback = "false",
+     .help = "a verified address equal to a login here is that user; only for a provider you trust with it"},
+    {.key = "oidc.caFile", .kind = CONF_STR, .offset = AT(oidc_ca), .fallback = "",
+     .help = "roots that the provider's certificate is checked against; empty: the system's"},
     CONF_LOG_OPTIONS(struct config),
 };
 /* clang-format on */

@@ -14,7 +14,7 @@ enum { CODE_TRIES = 5 /* then the password must be shown again */ };
 
 bool signin_allowed(const struct store_user *u)
 {
-    return !u->suspended;
+    return !u->suspended && u->approved;
 }
 
 void factors_seal_about(int64_t user, char out[40])

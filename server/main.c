@@ -108,6 +108,8 @@ static int start_all(struct app *a, char *why, size_t size)
     rc = rc < 0 ? rc : names_start(a, why, size);
     if (rc >= 0) {
         a->pool = pool_new(a->lp, HASH_THREADS);
+        a->webhooks = webhooks_new(a);
+        a->oidc = oidc_new(a);
         rc = bus_start(a);
         if (rc < 0) {
             text_cut(why, size, "the database could not be read: %s", db_error(a->db));
@@ -131,6 +133,7 @@ static int run(struct app *a)
     service_notify("STOPPING=1");
     http_server_free(a->http);
     webhooks_free(a->webhooks);
+    oidc_free(a->oidc);
     certs_stop(a);
     bus_stop(a);
     names_stop(a);

@@ -27,7 +27,6 @@ bool page_from_us(struct app *a, struct http_rq *rq)
 void page_login_form(struct app *a, struct http_rq *rq, int status, const char *complaint)
 {
     struct buf out = BUF_MAX(PAGE_MAX);
-    (void)a;
     page_head(&out, "Sign in", NULL);
     buf_adds(&out, "<div class=\"card narrow\"><h1>Sign in</h1>");
     complain(&out, complaint);
@@ -42,8 +41,15 @@ void page_login_form(struct app *a, struct http_rq *rq, int status, const char *
     buf_addf(&out,
              "\"%s><label for=password>Password</label>"
              "<input type=password id=password name=password autocomplete=current-password "
-             "required%s><div class=row><button>Sign in</button></div></form></div>" SCRIPT,
+             "required%s><div class=row><button>Sign in</button></div></form>",
              first, then);
+    if (a->oidc) {
+        html_fmt(
+            &out,
+            "<div class=row><a class=\"button plain\" href=/login/oidc>Sign in with %s</a></div>",
+            a->cfg.oidc_label);
+    }
+    buf_adds(&out, "</div>" SCRIPT);
     page_send(rq, status, &out);
 }
 

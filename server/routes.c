@@ -21,6 +21,8 @@ const struct http_route app_routes[] = {
     {HTTP_POST, "/login/code", FORM, ROUTE_PUBLIC, page_code_post},
     {HTTP_POST, "/login/passkey/start", FORM, ROUTE_PUBLIC, passkey_start},
     {HTTP_POST, "/login/passkey", SMALL, ROUTE_PUBLIC, passkey_answer},
+    {HTTP_GET, "/login/oidc", 0, ROUTE_PUBLIC, oidc_start},
+    {HTTP_GET, "/login/oidc/callback", 0, ROUTE_PUBLIC, oidc_callback},
     {HTTP_POST, "/setup/passkey/start", FORM, ROUTE_PUBLIC, passkey_setup_start},
     {HTTP_POST, "/setup/passkey", SMALL, ROUTE_PUBLIC, passkey_setup},
     {HTTP_GET, "/verify", 0, ROUTE_PAGE, page_verify},

@@ -58,7 +58,7 @@ static bool find_session(struct app *a, struct http_rq *rq, struct identity *id)
     secrets_hash(&a->secrets, cookie, hash);
     if (store_session_row(a->db, slice_of(hash, sizeof hash), &s) ||
         now.s - s.created.s > SESSION_MOST_S || now.s - s.last_used.s > SESSION_IDLE_S ||
-        store_user_by_id(a->db, s.user_id, &id->user) || id->user.suspended) {
+        store_user_by_id(a->db, s.user_id, &id->user) || id->user.suspended || !id->user.approved) {
         return false;
     }
     id->session = s.id;

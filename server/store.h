@@ -5,8 +5,8 @@
  * what streams must hear. Results: 0; STORE_NONE (no such row); STORE_CONFLICT (taken, or what it
  * refers to is not there); -errno, among them -EINVAL for a value that the schema refuses and
  * -EMSGSIZE for a caller's buffer that is too small. Outputs are written after 0 only. A count or
- * the result of an _each, _recent, _since or _due is negative when not everything could be read: then
- * what was seen is not all there is, and must not be taken for it.
+ * the result of an _each, _recent, _since or _due is negative when not everything could be read:
+ * then what was seen is not all there is, and must not be taken for it.
  *
  * The callback of an _each, _recent, _since or _due function may call every function here but the
  * one that called it (nodes, relays and due certificates: that one too); it borrows its row.
@@ -43,7 +43,7 @@ struct store_user {
     char stable_id[STORE_ID_SIZE];
     char login[STORE_NAME_SIZE];
     char role[24];
-    bool suspended;
+    bool suspended, approved;
 };
 
 int store_user_create(struct db *d,
@@ -171,7 +171,8 @@ int store_relays_each(struct db *d, store_relay_fn fn, void *arg) MUST_CHECK;
 int store_relay_nodes_clear(struct db *d, int64_t relay) MUST_CHECK;
 int store_relay_node_add(struct db *d, int64_t relay, int64_t node, struct wall since) MUST_CHECK;
 typedef void (*store_relay_node_fn)(void *arg, struct slice relay_id, struct wall since);
-int store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, void *arg) MUST_CHECK;
+int store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, void *arg)
+    MUST_CHECK;
 int store_node_at_relay(struct db *d, int64_t relay, int64_t node) MUST_CHECK; /* or STORE_NONE */
 int64_t store_node_online_relays(struct db *d, int64_t node);
 
@@ -183,7 +184,8 @@ struct store_funnel {
 };
 
 typedef void (*store_funnel_fn)(void *arg, const struct store_funnel *f);
-int store_funnels_each(struct db *d, int64_t node /* 0: all */, store_funnel_fn fn, void *arg) MUST_CHECK;
+int store_funnels_each(struct db *d, int64_t node /* 0: all */, store_funnel_fn fn, void *arg)
+    MUST_CHECK;
 /* Inserts or updates (node, port); 0 changed, STORE_NONE nothing changed. */
 int store_funnel_put(struct db *d, const struct store_funnel *f) MUST_CHECK;
 int store_funnel_delete(struct db *d, int64_t node, int64_t port) MUST_CHECK;

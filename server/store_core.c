@@ -69,6 +69,7 @@ static int read_user(struct db_stmt *s, struct store_user *out)
         STORE_COPY(s, "login", out->login);
         STORE_COPY(s, "role", out->role);
         out->suspended = db_col_i64(s, "suspended") != 0;
+        out->approved = db_col_i64(s, "approved") != 0;
     }
     return store_found(rc);
 }
@@ -76,8 +77,9 @@ static int read_user(struct db_stmt *s, struct store_user *out)
 int store_user_by_login(struct db *d, struct slice login, struct store_user *out)
 {
     AUTO(db_resetp)
-    struct db_stmt *s =
-        db_stmt(d, "SELECT id, stable_id, login, role, suspended FROM users WHERE login = :login");
+    struct db_stmt *s = db_stmt(
+        d,
+        "SELECT id, stable_id, login, role, suspended, approved FROM users WHERE login = :login");
     db_bind_text(s, ":login", login);
     return read_user(s, out);
 }
@@ -85,8 +87,8 @@ int store_user_by_login(struct db *d, struct slice login, struct store_user *out
 int store_user_by_id(struct db *d, int64_t id, struct store_user *out)
 {
     AUTO(db_resetp)
-    struct db_stmt *s =
-        db_stmt(d, "SELECT id, stable_id, login, role, suspended FROM users WHERE id = :id");
+    struct db_stmt *s = db_stmt(
+        d, "SELECT id, stable_id, login, role, suspended, approved FROM users WHERE id = :id");
     db_bind_i64(s, ":id", id);
     return read_user(s, out);
 }

@@ -15,8 +15,7 @@
 
 static void read_person(struct db_stmt *s, struct store_person *out)
 {
-    *out = (struct store_person){.approved = db_col_i64(s, "approved") != 0,
-                                 .created = {db_col_i64(s, "created")},
+    *out = (struct store_person){.created = {db_col_i64(s, "created")},
                                  .last_seen = {db_col_i64(s, "last_seen")},
                                  .nodes = db_col_i64(s, "nodes"),
                                  .has_password = db_col_i64(s, "has_password") != 0,
@@ -24,6 +23,7 @@ static void read_person(struct db_stmt *s, struct store_person *out)
                                  .passkeys = db_col_i64(s, "passkeys")};
     out->user.id = db_col_i64(s, "id");
     out->user.suspended = db_col_i64(s, "suspended") != 0;
+    out->user.approved = db_col_i64(s, "approved") != 0;
     STORE_COPY(s, "stable_id", out->user.stable_id);
     STORE_COPY(s, "login", out->user.login);
     STORE_COPY(s, "role", out->user.role);

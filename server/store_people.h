@@ -11,7 +11,6 @@
 struct store_person {
     struct store_user user;
     char display_name[128];
-    bool approved;
     struct wall created, last_seen; /* last_seen.s 0: never */
     int64_t nodes;
     bool has_password, has_totp;

@@ -57,10 +57,7 @@ static void read_event(struct db_stmt *s, struct store_event_row *out)
     "instr(lower(" column "), lower(substr(:" name ", 2))) > 0 ELSE lower(" column ") " \
     "= lower(:" name ") END) "
 
-int store_events_each(struct db *d,
-                       const struct store_event_query *q,
-                       store_event_fn fn,
-                       void *arg)
+int store_events_each(struct db *d, const struct store_event_query *q, store_event_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s = db_stmt(

@@ -34,10 +34,8 @@ struct store_event_query {
 
 /* Oldest first. */
 typedef void (*store_event_fn)(void *arg, const struct store_event_row *row);
-int store_events_each(struct db *d,
-                       const struct store_event_query *q,
-                       store_event_fn fn,
-                       void *arg) MUST_CHECK;
+int store_events_each(struct db *d, const struct store_event_query *q, store_event_fn fn, void *arg)
+    MUST_CHECK;
 /* Those before `before`; once a day. */
 int store_events_trim(struct db *d, struct wall before) MUST_CHECK;
 

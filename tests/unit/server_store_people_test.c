@@ -68,7 +68,7 @@ static void a_person_is_read_whole(void **state)
     assert_int_equal(store_person_by_id(d, at.bob, &p), 0);
     assert_string_equal(p.display_name, "Bob");
     assert_string_equal(p.user.role, "auditor");
-    assert_true(p.user.suspended && !p.approved && p.has_password && !p.has_totp);
+    assert_true(p.user.suspended && !p.user.approved && p.has_password && !p.has_totp);
     assert_int_equal(p.nodes, 1);
     assert_true(p.last_seen.s >= p.created.s);
     struct store_person same;
