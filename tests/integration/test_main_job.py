@@ -65,6 +65,8 @@ def test_forwarded_headers_are_ours(live):
 
 def test_http_shapes(live):
     assert live.curl(url=live.url + "chunked") == b"part0\npart1\npart2\npart3\npart4\n"
+    first, whole = live.curl("-N", "-o", "/dev/null", "-w", "%{time_starttransfer} %{time_total}", url=live.url + "chunked").split()
+    assert float(first) < 0.3 < float(whole)  # each part goes on as it comes
     assert live.curl(url=live.url + "until-close") == b"until close"
     assert b"200" in live.curl("-I", url=live.url)
     two = live.curl("-w", "%{num_connects}\n", "-o", "/dev/null", "-o", "/dev/null", live.url, url=live.url)
