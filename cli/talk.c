@@ -109,8 +109,9 @@ static char *text_of(const struct js *j, const char *name)
 
 static int fail(const struct js *j)
 {
-    /* A few short strings at the end of the process: freed with it. */
-    render_error(text_of(j, "code"), text_of(j, "message"), text_of(j, "why"), text_of(j, "fix"));
+    AUTO_FREE char *code = text_of(j, "code"), *message = text_of(j, "message");
+    AUTO_FREE char *why = text_of(j, "why"), *fix = text_of(j, "fix");
+    render_error(code, message, why, fix);
     return (int)js_get_int(j, "exit", EXIT_FAILED);
 }
 

@@ -88,7 +88,9 @@ static SSL_TICKET_RETURN on_ticket_open(SSL *ssl,
     }
     void *data = NULL;
     size_t len = 0;
-    if (t && SSL_SESSION_get0_ticket_appdata(s, &data, &len) && len <= sizeof t->ticket_got) {
+    /* A visitor's ticket carries nothing of ours: no data, and no pointer to none. */
+    if (t && SSL_SESSION_get0_ticket_appdata(s, &data, &len) && len &&
+        len <= sizeof t->ticket_got) {
         memcpy(t->ticket_got, data, len);
         t->ticket_got_len = len;
     }

@@ -163,13 +163,14 @@ static void settle(struct tls *server, struct tls *client, struct buf *sink)
     }
 }
 
-static void legs_resume_and_get_no_ticket(void **state)
+static void resume(struct slice data)
 {
-    (void)state;
     struct buf cert, key, sink = BUF_MAX(4096);
     struct tls_ctx *sc = server_ctx(&cert, &key, 2), *cc = client_ctx(&cert, &key);
     struct tls *s = tls_server(sc), *c = tls_client(cc, "relay");
-    tls_ticket_data_set(s, S("session-0123"));
+    if (data.n) {
+        tls_ticket_data_set(s, data);
+    }
     settle(s, c, &sink);
     assert_true(tls_established(s) && tls_established(c));
     assert_false(tls_resumed(s));
@@ -180,7 +181,7 @@ static void legs_resume_and_get_no_ticket(void **state)
         tls_session_use(lc, ticket);
         settle(ls, lc, &sink);
         assert_true(tls_resumed(ls) && tls_resumed(lc));
-        assert_true(slice_eq(tls_ticket_data(ls), S("session-0123")));
+        assert_true(slice_eq(tls_ticket_data(ls), data));
         struct tls_session *more = tls_session_take(lc);
         assert_null(more);
         tls_free(ls);
@@ -194,6 +195,19 @@ static void legs_resume_and_get_no_ticket(void **state)
     buf_deinit(&cert);
     buf_deinit(&key);
     buf_deinit(&sink);
+}
+
+static void legs_resume_and_get_no_ticket(void **state)
+{
+    (void)state;
+    resume(S("session-0123"));
+}
+
+/* As browsers do at control: their tickets carry nothing of ours. */
+static void tickets_without_data_resume(void **state)
+{
+    (void)state;
+    resume(S(""));
 }
 
 struct child {
@@ -297,6 +311,7 @@ int main(void)
         cmocka_unit_test(plain_echo),
         cmocka_unit_test(tls_echo),
         cmocka_unit_test(legs_resume_and_get_no_ticket),
+        cmocka_unit_test(tickets_without_data_resume),
         cmocka_unit_test(children),
         cmocka_unit_test(pool_jobs),
         cmocka_unit_test(timers_in_order),
