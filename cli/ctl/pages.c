@@ -73,17 +73,10 @@ static void put_prefix_cases(const char *open, const char *middle, const char *c
     }
 }
 
-static void put_bash(void)
+/* `line` becomes what may follow `words`; bash and zsh read this alike. */
+static void put_cases(void)
 {
-    fputs("# bash completion for funnelctl; made by: funnelctl completion bash\n"
-          "_funnelctl() {\n"
-          "    local cur=${COMP_WORDS[COMP_CWORD]} words='' line i\n"
-          "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-          "        [[ ${COMP_WORDS[i]} == -* ]] || words+=${words:+ }${COMP_WORDS[i]}\n"
-          "    done\n"
-          "    case $words in\n"
-          "    '') line='help ",
-          stdout);
+    fputs("    case $words_so_far in\n    '') line='help ", stdout);
     put_next_words(S(""));
     fputs("' ;;\n", stdout);
     put_prefix_cases("    '", "') line='", "' ;;\n");
@@ -92,8 +85,21 @@ static void put_bash(void)
         put_options_of(&ctl_commands[i]);
         fputs("' ;;\n", stdout);
     }
-    fputs("    esac\n"
-          "    if [[ $cur == -* || $line != *--* ]]; then\n"
+    fputs("    esac\n", stdout);
+}
+
+static void put_bash(void)
+{
+    fputs(
+        "# bash completion for funnelctl; made by: funnelctl completion bash\n"
+        "_funnelctl() {\n"
+        "    local cur=${COMP_WORDS[COMP_CWORD]} words_so_far='' line='' i\n"
+        "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+        "        [[ ${COMP_WORDS[i]} == -* ]] || words_so_far+=${words_so_far:+ }${COMP_WORDS[i]}\n"
+        "    done\n",
+        stdout);
+    put_cases();
+    fputs("    if [[ $cur == -* || $line != *--* ]]; then\n"
           "        mapfile -t COMPREPLY < <(compgen -W \"$line\" -- \"$cur\")\n"
           "    else\n"
           "        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
@@ -107,16 +113,28 @@ static void put_zsh(void)
 {
     fputs("#compdef funnelctl\n"
           "# made by: funnelctl completion zsh > \"${fpath[1]}/_funnelctl\"\n"
-          "autoload -U +X bashcompinit && bashcompinit\n",
+          "_funnelctl() {\n"
+          "    local words_so_far='' line='' i\n"
+          "    for ((i = 2; i < CURRENT; i++)); do\n"
+          "        [[ ${words[i]} == -* ]] || words_so_far+=${words_so_far:+ }${words[i]}\n"
+          "    done\n",
           stdout);
-    put_bash();
+    put_cases();
+    fputs(
+        "    if [[ ${words[CURRENT]} == -* || $line != *--* ]]; then\n"
+        "        compadd -- ${=line}\n"
+        "    else\n"
+        "        _files\n"
+        "    fi\n"
+        "}\n"
+        "if [[ ${funcstack[1]} == _funnelctl ]]; then _funnelctl \"$@\"; else compdef _funnelctl funnelctl; fi\n",
+        stdout);
 }
 
 static void put_fish_option(const struct ctl_command *cmd, const struct ctl_option *o)
 {
-    printf(
-        "complete -c funnelctl -n 'string match -q -- \"%s*\" (__funnelctl_words)' -l %s -d '%s'%s",
-        cmd->name, o->name, o->help, o->word ? " -r" : "");
+    printf("complete -c funnelctl -n '__funnelctl_in \"%s\"' -l %s -d '%s'%s", cmd->name, o->name,
+           o->help, o->word ? " -r" : "");
     if (o->letter) {
         printf(" -s %c", o->letter);
     }
@@ -125,17 +143,20 @@ static void put_fish_option(const struct ctl_command *cmd, const struct ctl_opti
 
 static void put_fish(void)
 {
-    puts("# fish completion for funnelctl; made by: funnelctl completion fish");
-    fputs("function __funnelctl_words\n"
-          "    set -l words (commandline -opc)[2..]\n"
-          "    string join ' ' (string match -v -- '-*' $words)\n"
-          "end\n",
+    fputs("# fish completion for funnelctl; made by: funnelctl completion fish\n"
+          "function __funnelctl_at\n"
+          "    set -l words (string match -v -- '-*' (commandline -opc)[2..])\n"
+          "    test \"$words\" = \"$argv[1]\"\n"
+          "end\n"
+          "function __funnelctl_in\n"
+          "    set -l words (string match -v -- '-*' (commandline -opc)[2..])\n"
+          "    string match -q -- \"$argv[1]*\" \"$words\"\n"
+          "end\n"
+          "complete -c funnelctl -n '__funnelctl_at \"\"' -f -a 'help ",
           stdout);
-    fputs("complete -c funnelctl -n 'test (__funnelctl_words) = \"\"' -f -a 'help ", stdout);
     put_next_words(S(""));
     puts("'");
-    put_prefix_cases("complete -c funnelctl -n 'test (__funnelctl_words) = \"", "\"' -f -a '",
-                     "'\n");
+    put_prefix_cases("complete -c funnelctl -n '__funnelctl_at \"", "\"' -f -a '", "'\n");
     for (size_t i = 0; i < ctl_command_count; i++) {
         for (size_t k = 0; k < ctl_option_count; k++) {
             if (ctl_options[k].sets & (ctl_commands[i].options | CTL_OPT_ALL)) {
