@@ -4,6 +4,8 @@
  */
 #include "policy/edit.h"
 
+#include <errno.h>
+
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "policy/edit_priv.h"
@@ -125,14 +127,14 @@ static bool prove(struct edit *e, struct slice result, struct policy_diags *out_
     return ok;
 }
 
-/* Does the stored text equal its own formatted form? */
-static bool canonical(const struct edit *e)
+/* Does the stored text equal its own formatted form? 1, 0, or negative: out of memory. */
+static int canonical(const struct edit *e)
 {
-    struct buf formatted = BUF_MAX(EDIT_TEXT_MAX);
-    bool same = !e->added_lf && !hujson_format(e->doc, &formatted) &&
-                slice_eq(buf_slice(&formatted), buf_slice(&e->text));
+    struct buf formatted = BUF_MAX(e->text.len); /* longer is not equal */
+    int rc = buf_reserve(&formatted, e->text.len) ? -ENOMEM : hujson_format(e->doc, &formatted);
+    bool same = !rc && !e->added_lf && slice_eq(buf_slice(&formatted), buf_slice(&e->text));
     buf_deinit(&formatted);
-    return same;
+    return rc < 0 ? rc : same;
 }
 
 static bool format(struct buf *text)
@@ -156,8 +158,8 @@ carry_out(struct edit *e, struct buf *out, struct policy_diags *out_diags)
     if (!e->plan.count) {
         return POLICY_UNCHANGED;
     }
-    bool as_formatted = canonical(e);
-    if (!splice_all(e, out) || (as_formatted && !format(out))) {
+    int as_formatted = canonical(e);
+    if (as_formatted < 0 || !splice_all(e, out) || (as_formatted && !format(out))) {
         say_full(out_diags);
         return POLICY_REFUSED;
     }

@@ -27,7 +27,7 @@ void buf_deinit(struct buf *b)
 void buf_clear(struct buf *b)
 {
     b->head = b->len = 0;
-    b->full = false;
+    b->full = b->starved = false;
 }
 
 static bool grow(struct buf *b, size_t need)
@@ -41,6 +41,7 @@ static bool grow(struct buf *b, size_t need)
     }
     char *p = realloc(b->p, cap + 1); /* one more for buf_cstr */
     if (!p) {
+        b->starved = true;
         return false;
     }
     b->p = p;

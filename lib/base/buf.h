@@ -19,13 +19,14 @@ struct buf {
     size_t cap;
     size_t max;
     bool full;
+    bool starved; /* a push failed for want of memory, not for the maximum */
 };
 
 #define BUF_MAX(bytes) ((struct buf){.max = (bytes)})
 
 void buf_init(struct buf *b, size_t max);
 void buf_deinit(struct buf *b); /* legal on any initialised or zeroed buf; may be used again */
-void buf_clear(struct buf *b);  /* keeps the memory, clears `full` */
+void buf_clear(struct buf *b);  /* keeps the memory, clears `full` and `starved` */
 
 int buf_push(struct buf *b, struct slice s) MUST_CHECK; /* 0 or BUF_FULL, nothing added then */
 void buf_add(struct buf *b, struct slice s);            /* sticky: sets `full` */

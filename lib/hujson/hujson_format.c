@@ -291,7 +291,7 @@ static int fill_slots(const struct formatter *f, struct buf *out)
         }
     }
     if (buf_reserve(out, size)) {
-        return HUJSON_TOO_BIG;
+        return out->starved ? err_origin(-ENOMEM) : HUJSON_TOO_BIG;
     }
     for (uint32_t i = 0; i < f->slot_count; i++) {
         const struct slot *s = &f->slots[i];
@@ -318,7 +318,9 @@ int hujson_format(const struct hujson_doc *d, struct buf *out)
     f->scratch = f->extra.scratch = BUF_MAX((size_t)d->size + 1);
     f->extra.out = &f->text;
     write_text(f);
-    r = f->no_memory ? err_origin(-ENOMEM) : buf_ok(&f->text) ? fill_slots(f, out) : HUJSON_TOO_BIG;
+    r = f->no_memory || f->text.starved ? err_origin(-ENOMEM)
+        : buf_ok(&f->text)              ? fill_slots(f, out)
+                                        : HUJSON_TOO_BIG;
     mem_free(f->slots);
     buf_deinit(&f->text);
     buf_deinit(&f->scratch);
