@@ -306,8 +306,8 @@ int hujson_parse(struct slice text,
 
     if (text.n > max || text.n > UINT32_MAX / 4) {
         *out_diag = (struct hujson_diag){.line = 1, .column = 1};
-        snprintf(out_diag->text, sizeof out_diag->text,
-                 "the document has %zu bytes; at most %zu are allowed", text.n, max);
+        (void)snprintf(out_diag->text, sizeof out_diag->text,
+                       "the document has %zu bytes; at most %zu are allowed", text.n, max);
         return HUJSON_TOO_BIG;
     }
     AUTO(hujson_freep) struct hujson_doc *d = mem_new(sizeof *d);

@@ -40,7 +40,7 @@ enum hujson_kind {
 struct hujson_doc; /* owns its copy of the text */
 struct hujson_node;
 
-enum { HUJSON_SYNTAX = 1, HUJSON_TOO_BIG = 2, HUJSON_PATCH = 3 };
+enum { HUJSON_SYNTAX = 1, HUJSON_TOO_BIG = 2, HUJSON_PATCH = 3, HUJSON_DIFFERENT = 4 };
 
 /* 0, HUJSON_SYNTAX or HUJSON_TOO_BIG with *out_diag, -ENOMEM. */
 int hujson_parse(struct slice text,
@@ -124,3 +124,25 @@ int hujson_minimize(const struct hujson_doc *d, struct buf *out) MUST_CHECK;
  * 0, HUJSON_TOO_BIG (out is as before) or -ENOMEM.
  */
 int hujson_format(const struct hujson_doc *d, struct buf *out) MUST_CHECK;
+
+/* ---- values and changes ---- */
+
+/*
+ * 0 when both values mean the same, HUJSON_DIFFERENT, or -ENOMEM. Numbers compare exactly, objects
+ * without order; of duplicate names the last counts.
+ */
+int hujson_equal(const struct hujson_doc *a,
+                 const struct hujson_node *na,
+                 const struct hujson_doc *b,
+                 const struct hujson_node *nb) MUST_CHECK;
+
+/*
+ * Applies an RFC 6902 patch, itself HuJSON (1.10): all of it or nothing. Afterwards hujson_text is
+ * the new text and all nodes are new. Nothing is formatted. 0; HUJSON_SYNTAX: the patch text does
+ * not parse; HUJSON_PATCH: it is no patch, or does not apply ("patch operation 0: value not
+ * found"); HUJSON_TOO_BIG: it, or its result, exceeds what the document was parsed with. *out_diag
+ * points into the patch text, at the operation. -ENOMEM.
+ */
+int hujson_patch(struct hujson_doc *d,
+                 struct slice patch_text,
+                 struct hujson_diag *out_diag) MUST_CHECK;

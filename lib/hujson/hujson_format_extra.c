@@ -20,7 +20,11 @@ static void fold_pair(struct buf *b, char first, char second)
     size_t to = 0;
     for (size_t from = 0; from < b->len; from++) {
         bool pair = from + 1 < b->len && p[from] == first && p[from + 1] == second;
-        p[to++] = pair ? '\n' : p[from];
+        p[to] = p[from];
+        if (pair) {
+            p[to] = '\n';
+        }
+        to++;
         from += pair;
     }
     buf_truncate(b, to);
@@ -41,7 +45,9 @@ static struct slice without_cr(struct hujson_extra_out *x, struct slice extra)
     fold_pair(&x->scratch, '\n', '\r');
     for (size_t i = 0; i < x->scratch.len; i++) {
         char *c = &x->scratch.p[x->scratch.head + i];
-        *c = *c == '\r' ? ' ' : *c;
+        if (*c == '\r') {
+            *c = ' ';
+        }
     }
     return buf_slice(&x->scratch);
 }

@@ -23,19 +23,18 @@ bool hujson_fail(struct hujson_lexer *lx, uint32_t offset, const char *text)
     d->column = (int)(end - line) + 1;
     d->offset = offset;
     d->hint = NULL;
-    snprintf(d->text, sizeof d->text, "%s", text);
+    (void)snprintf(d->text, sizeof d->text, "%s", text);
     return false;
 }
 
-/* The character that starts here; 0 bytes when it is not valid UTF-8. */
-static uint32_t rune_at(const struct hujson_lexer *lx, uint32_t at, uint32_t *out_rune)
+size_t hujson_rune(struct slice text, size_t at, uint32_t *out_rune)
 {
     static const uint8_t first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-    const uint8_t *p = lx->p + at;
-    for (uint32_t n = 1; n <= 4 && at + n <= lx->size; n++) {
+    const uint8_t *p = (const uint8_t *)text.p + at;
+    for (size_t n = 1; n <= 4 && at + n <= text.n; n++) {
         if (text_utf8_valid(slice_of(p, n))) {
             uint32_t rune = p[0] & first_bits[n];
-            for (uint32_t i = 1; i < n; i++) {
+            for (size_t i = 1; i < n; i++) {
                 rune = rune << 6 | (p[i] & 0x3fu);
             }
             *out_rune = rune;
@@ -49,7 +48,7 @@ static uint32_t rune_at(const struct hujson_lexer *lx, uint32_t at, uint32_t *ou
  * Characters that show nothing or that change how their neighbours show: controls, formats,
  * separators, private use and the large unassigned blocks. They are written as escapes.
  */
-static bool is_printable(uint32_t rune)
+bool hujson_is_printable(uint32_t rune)
 {
     static const struct {
         uint32_t first, last;
@@ -74,17 +73,18 @@ static bool is_printable(uint32_t rune)
 bool hujson_fail_char(struct hujson_lexer *lx, uint32_t offset, const char *where)
 {
     char what[16], text[120];
-    uint32_t rune = 0, n = rune_at(lx, offset, &rune);
+    uint32_t rune = 0;
+    size_t n = hujson_rune(slice_of(lx->p, lx->size), offset, &rune);
     if (n == 0) {
-        snprintf(what, sizeof what, "\\x%02x", lx->p[offset]);
+        (void)snprintf(what, sizeof what, "\\x%02x", lx->p[offset]);
     } else if (rune == '\'' || rune == '\\') {
-        snprintf(what, sizeof what, "\\%c", (char)rune);
-    } else if (is_printable(rune)) {
-        snprintf(what, sizeof what, "%.*s", (int)n, (const char *)lx->p + offset);
+        (void)snprintf(what, sizeof what, "\\%c", (char)rune);
+    } else if (hujson_is_printable(rune)) {
+        (void)snprintf(what, sizeof what, "%.*s", (int)n, (const char *)lx->p + offset);
     } else {
-        snprintf(what, sizeof what, rune < 0x10000 ? "\\u%04x" : "\\U%08x", rune);
+        (void)snprintf(what, sizeof what, rune < 0x10000 ? "\\u%04x" : "\\U%08x", rune);
     }
-    snprintf(text, sizeof text, "invalid character '%s' %s", what, where);
+    (void)snprintf(text, sizeof text, "invalid character '%s' %s", what, where);
     hujson_fail(lx, offset, text);
     if (rune == 0xfeff) {
         lx->diag->hint = "this is a byte order mark: save the file without it";
@@ -170,6 +170,7 @@ static bool is_hex(uint8_t c)
 /* Judges the escapes of a string whose closing quote has been found. */
 static bool valid_escapes(const uint8_t *p, const uint8_t *end)
 {
+    static const uint8_t escapes[] = {'"', '\\', '/', 'b', 'f', 'n', 'r', 't'};
     while ((p = memchr(p, '\\', (size_t)(end - p)))) {
         p++; /* the scan made sure that a byte follows */
         if (*p == 'u') {
@@ -177,7 +178,7 @@ static bool valid_escapes(const uint8_t *p, const uint8_t *end)
                 return false;
             }
             p += 5;
-        } else if (!memchr("\"\\/bfnrt", *p, 8)) {
+        } else if (!memchr(escapes, *p, sizeof escapes)) {
             return false;
         } else {
             p++;

@@ -67,6 +67,9 @@ bool hujson_is_word_byte(uint8_t c);
 bool hujson_fail(struct hujson_lexer *lx, uint32_t offset, const char *text); /* false */
 /* "invalid character 'x' " + where, about the byte at `offset`. */
 bool hujson_fail_char(struct hujson_lexer *lx, uint32_t offset, const char *where); /* false */
+bool hujson_is_printable(uint32_t rune);
+/* The character that starts at `at`; 0 bytes when it is not valid UTF-8. */
+size_t hujson_rune(struct slice text, size_t at, uint32_t *out_rune);
 /* The end of the comment that starts at `p`, or NULL when it is not closed. */
 const uint8_t *hujson_comment_end(const uint8_t *p, const uint8_t *end);
 
@@ -76,6 +79,7 @@ const uint8_t *hujson_comment_end(const uint8_t *p, const uint8_t *end);
 enum hujson_lone {
     HUJSON_LONE_REFUSE,  /* lone surrogates and NUL: false */
     HUJSON_LONE_REPLACE, /* U+FFFD, as the reference decodes them; NUL is kept */
+    HUJSON_LONE_KEEP,    /* three bytes that no UTF-8 text holds: for comparing; NUL is kept */
 };
 
 /* Decodes a string literal with its quotes; appends. False also when out is full. */

@@ -52,7 +52,7 @@ decode_unit(const uint8_t *p, const uint8_t *end, enum hujson_lone lone, struct 
             p += 6;
         } else if (lone == HUJSON_LONE_REFUSE) {
             return NULL;
-        } else {
+        } else if (lone == HUJSON_LONE_REPLACE) {
             c = 0xfffd;
         }
     } else if (c == 0 && lone == HUJSON_LONE_REFUSE) {

@@ -210,7 +210,7 @@ bool hujson_string(const struct hujson_doc *d, const struct hujson_node *n, stru
 
 bool hujson_name(const struct hujson_doc *d, const struct hujson_node *n, size_t i, struct buf *out)
 {
-    return hujson_string(d, &n->items[2 * i], out);
+    return hujson_string(d, &n->items[(size_t)2 * i], out);
 }
 
 bool hujson_string_slice(const struct hujson_doc *d,
@@ -236,7 +236,7 @@ bool hujson_name_slice(const struct hujson_doc *d,
                        struct buf *scratch,
                        struct slice *out_text)
 {
-    return hujson_string_slice(d, &n->items[2 * i], scratch, out_text);
+    return hujson_string_slice(d, &n->items[(size_t)2 * i], scratch, out_text);
 }
 
 static const struct hujson_node *find(const struct hujson_doc *d,

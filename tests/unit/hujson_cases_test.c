@@ -1,6 +1,7 @@
 /*
- * The conformance cases of tests/data/policy-cases.json: kinds hujson-parse and hujson-format. The
- * file is read by another JSON reader than the one under test. Messages are compared whole.
+ * The conformance cases of tests/data/policy-cases.json, kinds hujson-parse, hujson-format and
+ * hujson-patch. The file is read by another JSON reader than the one under test. Messages are
+ * compared whole.
  */
 #include <stdio.h>
 
@@ -102,6 +103,37 @@ static void check_format(struct slice id, const struct js *in, const struct js *
     buf_deinit(&out);
 }
 
+/* "patch operation 0: value not found" for "value not found". */
+static bool says(const char *text, struct slice want)
+{
+    struct slice s = slice_str(text);
+    ptrdiff_t cut = slice_starts(s, S("patch operation ")) ? slice_find(s, ':') + 2 : 0;
+    return slice_eq(slice_skip(s, (size_t)cut), want);
+}
+
+static void check_patch(struct slice id, const struct js *in, const struct js *expect)
+{
+    struct hujson_diag diag = {0};
+    struct hujson_doc *d = NULL;
+    struct buf out = BUF_MAX(MIB);
+    assert_int_equal(hujson_parse(js_get_str(in, "doc"), MIB, &diag, &d), 0);
+    int rc = hujson_patch(d, js_get_str(in, "patch"), &diag);
+    if (rc != (expects_ok(expect) ? 0 : HUJSON_PATCH) ||
+        (rc && !says(diag.text, js_get_str(expect, "message")))) {
+        fail_msg("%.*s: %d %s", SLICE_ARG(id), rc, rc ? diag.text : "");
+    }
+    assert_same(id, hujson_text(d), js_get_str(expect, "text"));
+    hujson_print(d, &out);
+    assert_same(id, buf_slice(&out), hujson_text(d));
+    if (js_get(expect, "formatted")) {
+        buf_clear(&out);
+        assert_int_equal(hujson_format(d, &out), 0);
+        assert_same(id, buf_slice(&out), js_get_str(expect, "formatted"));
+    }
+    hujson_free(d);
+    buf_deinit(&out);
+}
+
 typedef void (*check_fn)(struct slice id, const struct js *in, const struct js *expect);
 
 static void run_kind(const char *kind, size_t at_least, check_fn check)
@@ -130,6 +162,12 @@ static void format(void **state)
     run_kind("hujson-format", 13, check_format);
 }
 
+static void patch(void **state)
+{
+    (void)state;
+    run_kind("hujson-patch", 13, check_patch);
+}
+
 int main(void)
 {
     struct buf text = BUF_MAX(4 * MIB);
@@ -142,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parse),
         cmocka_unit_test(format),
+        cmocka_unit_test(patch),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     js_free(all_cases);
