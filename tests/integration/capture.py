@@ -26,12 +26,14 @@ def main(path):
     with open(path, "wb", buffering=0) as out:
         out.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 0x40000, 1))
         while True:
+            if stopped:
+                s.setblocking(False)  # what has come until now
             try:
                 packet = s.recv(0x40000)
             except TimeoutError:
-                if stopped:  # and nothing is left in the queue
-                    break
                 continue
+            except BlockingIOError:
+                break
             now = time.time()
             out.write(struct.pack("<IIII", int(now), int(now % 1 * 1e6), len(packet), len(packet)) + packet)
     count, lost = struct.unpack("II", s.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
