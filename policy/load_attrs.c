@@ -3,76 +3,89 @@
  * are opaque but for those that the server computes; app values are opaque but for our own port
  * list.
  */
+#include <stdlib.h>
+
 #include "lib/base/text.h"
 #include "policy/load_priv.h"
 
 /* ---- attributes ---- */
 
 /* The names of the official client's node attributes, as its documentation and its public protocol
- * package give them; a name is compared up to its "?". */
+ * package give them, in order of bytes; a name is compared up to its "?". */
 static const char *const known_attrs[] = {
-    "funnel",
-    "ssh-aggregator",
+    "auto-exit-node",
+    "cache-network-maps",
+    "client-side-reachability",
+    "client-side-reachability-routecheck",
     "debug-always-stun",
-    "debug-no-wg-trim",
+    "debug-conn-reject",
     "debug-disable-subnets-if-pac",
     "debug-disable-upnp",
+    "debug-no-wg-trim",
+    "default-auto-update",
+    "disable-android-bind-to-active-network",
+    "disable-cache-network-maps",
+    "disable-captive-portal-detection",
     "disable-delta-updates",
+    "disable-hosts-file-updates",
     "disable-ipv4",
-    "randomize-client-port",
-    "silent-disco",
-    "one-cgnat",
-    "peer-mtu-enable",
-    "dns-forwarder-disable-tcp-retries",
-    "linux-netfilter",
-    "disable-seamless-key-renewal",
-    "seamless-key-renewal",
-    "probe-udp-lifetime",
-    "drive:share",
-    "drive:access",
-    "suggest-exit-node",
-    "suggest-exit-node-ui",
-    "disable-web-client",
-    "log-exit-flows",
-    "auto-exit-node",
-    "store-appc-routes",
-    "user-dial-routes",
-    "ssh-behavior-v1",
-    "ssh-behavior-v2",
-    "disable-split-dns-when-no-custom-resolvers",
+    "disable-linux-cgnat-drop-rule",
     "disable-local-dns-override-via-nrpt",
     "disable-magicsock-crypto-routing",
-    "disable-captive-portal-detection",
-    "disable-skip-status-queue",
-    "ssh-env-vars",
-    "service-host",
-    "tailnet.maxKeyDuration",
-    "native-ipv4",
-    "disable-relay-server",
     "disable-relay-client",
-    "magicdns-aaaa",
-    "traffic-steering",
-    "tailnet-display-name",
-    "only-tcp-443",
-    "mullvad",
-    "default-auto-update",
-    "client-side-reachability",
-    "client-side-reachability-route-check",
+    "disable-relay-server",
+    "disable-seamless-key-renewal",
+    "disable-skip-status-queue",
+    "disable-split-dns-when-no-custom-resolvers",
+    "disable-tun-tcp-gro",
+    "disable-tun-udp-gro",
+    "disable-udp-gro",
+    "disable-udp-gso",
+    "disable-web-client",
+    "dns-forwarder-disable-tcp-retries",
+    "drive:access",
+    "drive:share",
+    "emit-runtime-metrics",
     "force-register-magicdns-ipv4-only",
-    "cache-network-maps",
-    "disable-hosts-file-updates",
-    "https://tailscale.com/cap/file-sharing",
-    "https://tailscale.com/cap/ssh",
-    "https://tailscale.com/cap/ssh-rule-in",
+    "funnel",
+    "https://tailscale.com/cap/bind-to-interface-by-route",
     "https://tailscale.com/cap/data-plane-audit-logs",
     "https://tailscale.com/cap/debug",
-    "https://tailscale.com/cap/mac-ui-v2",
-    "https://tailscale.com/cap/bind-to-interface-by-route",
     "https://tailscale.com/cap/debug-disable-alternate-default-route-interface",
     "https://tailscale.com/cap/debug-disable-bind-conn-to-interface",
-    "https://tailscale.com/cap/warn-funnel-no-invite",
-    "https://tailscale.com/cap/warn-funnel-no-https",
     "https://tailscale.com/cap/debug-ts-dns-resolution",
+    "https://tailscale.com/cap/file-sharing",
+    "https://tailscale.com/cap/mac-ui-v2",
+    "https://tailscale.com/cap/ssh",
+    "https://tailscale.com/cap/ssh-rule-in",
+    "https://tailscale.com/cap/warn-funnel-no-https",
+    "https://tailscale.com/cap/warn-funnel-no-invite",
+    "linux-netfilter",
+    "log-exit-flows",
+    "magicdns-aaaa",
+    "mullvad",
+    "native-ipv4",
+    "never-gso-equal-tail",
+    "one-cgnat",
+    "only-tcp-443",
+    "peer-mtu-enable",
+    "probe-udp-lifetime",
+    "randomize-client-port",
+    "scope-quad100-macos",
+    "seamless-key-renewal",
+    "service-host",
+    "silent-disco",
+    "ssh-aggregator",
+    "ssh-behavior-v1",
+    "ssh-behavior-v2",
+    "ssh-env-vars",
+    "store-appc-routes",
+    "suggest-exit-node",
+    "suggest-exit-node-ui",
+    "tailnet-display-name",
+    "tailnet.maxKeyDuration",
+    "traffic-steering",
+    "user-dial-routes",
 };
 
 static const char *const reserved_attrs[] = {
@@ -92,11 +105,17 @@ static bool among(struct slice s, const char *const *names, size_t count)
     return false;
 }
 
+static int by_name(const void *key, const void *entry)
+{
+    return slice_cmp(*(const struct slice *)key, slice_str(*(const char *const *)entry));
+}
+
 static bool known(struct slice attr)
 {
     ptrdiff_t query = slice_find(attr, '?');
     struct slice name = query < 0 ? attr : slice_sub(attr, 0, (size_t)query);
-    return among(name, known_attrs, ARRAY_LEN(known_attrs)) || slice_starts(name, S("nextdns:"));
+    return bsearch(&name, known_attrs, ARRAY_LEN(known_attrs), sizeof *known_attrs, by_name) ||
+           slice_starts(name, S("nextdns:"));
 }
 
 static bool reserved(struct slice attr)

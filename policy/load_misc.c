@@ -55,8 +55,13 @@ static bool route_key(struct loader *l, struct approver *a)
     return false;
 }
 
+/* A service by its name, or, as Tailscale's files have it, all that devices of a tag offer. */
 static bool service_key(struct loader *l, struct approver *a)
 {
+    struct selector tag;
+    if (slice_starts(a->key.text, S("tag:"))) {
+        return load_selector_text(l, PLACE_SERVICE_TAG, a->key.text, a->key.offset, &tag);
+    }
     if (slice_starts(a->key.text, S("svc:")) && a->key.text.n > 4) {
         return true;
     }

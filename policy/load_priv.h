@@ -141,6 +141,7 @@ enum load_place {
     PLACE_VIA,
     PLACE_OWNER,
     PLACE_APPROVER,
+    PLACE_SERVICE_TAG,
     PLACE_SSH_SRC,
     PLACE_SSH_DST,
     PLACE_RECORDER,

@@ -133,6 +133,7 @@ static const struct place {
     [PLACE_VIA] = {KIND(TAG), "grant-via", "grant-via", "a router", NULL},
     [PLACE_OWNER] = {OWNERS, "tag-owner", "autogroup-not-allowed", "the owner of a tag", NULL},
     [PLACE_APPROVER] = {OWNERS, "target-kind", "autogroup-not-allowed", "an approver", NULL},
+    [PLACE_SERVICE_TAG] = {KIND(TAG), "target-kind", "autogroup-not-allowed", "a service", NULL},
     [PLACE_SSH_SRC] = {OWNERS | KIND(DOMAIN), "target-kind", "autogroup-not-allowed",
                        "the source of an ssh rule", "src"},
     [PLACE_SSH_DST] = {KIND(USER) | KIND(TAG) | KIND(TAGGED) | KIND(SELF), "target-kind",
@@ -310,8 +311,8 @@ bool load_domain(struct loader *l, struct slice domain, size_t offset, const cha
     }
     if (l->facts) {
         load_error(l, "domain-not-ours", offset,
-                   "domain \"" SLICE_FMT
-                   "\" is not associated with this Tailnet and cannot be used in %s expressions",
+                   SLICE_FMT
+                   " is not associated with this Tailnet and cannot be used in %s expressions",
                    SLICE_ARG(domain), form);
     }
     return !l->facts;

@@ -58,12 +58,10 @@ struct today {
     enum { UNKNOWN, NO, YES } * groups, *domains; /* answers given before */
 };
 
+/* One that is shared in has neither user nor tags. */
 static void note_device(struct today *t, const struct policy_device *d)
 {
     const struct policy_facts *f = t->l->facts;
-    if (d->external) {
-        return;
-    }
     if (d->user != POLICY_NO_USER) {
         t->owned = t->users[d->user] = t->roles[f->users[d->user].role] = true;
     }

@@ -230,7 +230,7 @@ struct attr_test {
 enum cgnat_route { CGNAT_ROUTE_DEFAULT, CGNAT_ROUTE_MAC_ALWAYS, CGNAT_ROUTE_MAC_NEVER };
 
 struct approver {
-    struct word key; /* CIDR or "svc:x" */
+    struct word key; /* CIDR; "svc:x" or "tag:x" */
     struct ip_prefix prefix;
     struct selectors who;
 };

@@ -86,6 +86,26 @@ static void lists(void **state)
     expect("acl-port");
 }
 
+/* An old name and its new one, each with as much as it may hold: the second does not go behind the
+ * first. */
+static void twice(void **state)
+{
+    static const char *const fields[][3] = {
+        {"{\"acls\":[{\"action\":\"accept\",\"src\":[],\"ports\":[", "],\"dst\":[", "acl-mixed"},
+        {"{\"tests\":[{\"src\":\"a@b\",\"allow\":[", "],\"accept\":[", "test-shape"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        begin(fields[i][0]);
+        for (unsigned k = 0; k < 2 * LOAD_TEST_LIST; k++) {
+            buf_adds(&text, k == LOAD_TEST_LIST ? fields[i][1] : "");
+            buf_adds(&text, "\"10.0.0.1:1\",");
+        }
+        buf_adds(&text, "]}]}");
+        expect(fields[i][2]);
+    }
+}
+
 /* As much as is allowed. */
 static void full_lists(void **state)
 {
@@ -207,8 +227,8 @@ int main(void)
 {
     text = BUF_MAX(2 * MIB);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists),   cmocka_unit_test(full_lists), cmocka_unit_test(complaints),
-        cmocka_unit_test(ip_sets), cmocka_unit_test(syntax),
+        cmocka_unit_test(lists),      cmocka_unit_test(twice),   cmocka_unit_test(full_lists),
+        cmocka_unit_test(complaints), cmocka_unit_test(ip_sets), cmocka_unit_test(syntax),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     buf_deinit(&text);
