@@ -41,6 +41,15 @@ int db_migrate(struct db *d,
                char *out_why,
                size_t why_size) MUST_CHECK;
 
+/*
+ * The write-ahead log is copied into the file by whoever asks: the program that holds the loop lets
+ * a thread of its pool do it, because that waits for the disk. A writer that nobody helps does it
+ * itself when the log has grown sixteen-fold.
+ */
+#define DB_LOG_PAGES 1000
+int db_log_pages(const struct db *d);           /* after the last commit */
+int db_checkpoint(const char *path) MUST_CHECK; /* through a connection of its own; 0 or -errno */
+
 /* The guard. Ending it without db_commit rolls back. */
 struct db_tx *db_begin_at(struct db *d, const char *file, int line); /* NULL: see db_error() */
 #define db_begin(d) db_begin_at((d), __FILE__, __LINE__)

@@ -414,6 +414,48 @@ static void foreign_databases(void **state)
     db_close(d);
 }
 
+/* ---- the write-ahead log ---- */
+
+/* `pages` of 4 KiB, in commits of 250. */
+static void write_pages(struct db *d, int64_t owner, int pages)
+{
+    static char page[4096];
+    for (int i = 0; i < pages;) {
+        AUTO(db_tx_endp) struct db_tx *tx = db_begin(d);
+        for (int k = 0; k < 250; k++, i++) {
+            struct db_stmt *s = db_stmt(d, "INSERT INTO pets(owner, legs, photo, note)"
+                                           " VALUES(:owner, 4, :photo, '')");
+            db_bind_i64(s, ":owner", owner);
+            db_bind_blob(s, ":photo", slice_of(page, sizeof page));
+            assert_int_equal(db_exec(s), 0);
+        }
+        assert_int_equal(db_commit(&tx), 0);
+    }
+}
+
+static void log_is_copied_by_whoever_is_asked(void **state)
+{
+    (void)state;
+    struct db *d = open_made();
+    int64_t owner;
+    {
+        AUTO(db_tx_endp) struct db_tx *tx = db_begin(d);
+        assert_int_equal(add_owner(d, "ann"), 0);
+        owner = db_last_id(d);
+        assert_int_equal(db_commit(&tx), 0);
+    }
+    write_pages(d, owner, 2 * DB_LOG_PAGES);
+    int before = db_log_pages(d);
+    assert_true(before > 2 * DB_LOG_PAGES); /* nobody copied in the middle of a commit */
+    assert_int_equal(db_checkpoint(path), 0);
+    write_pages(d, owner, 250);
+    assert_true(db_log_pages(d) < DB_LOG_PAGES); /* it begins again */
+    write_pages(d, owner, 20 * DB_LOG_PAGES);    /* nobody helps */
+    assert_true(db_log_pages(d) < 17 * DB_LOG_PAGES);
+    db_close(d);
+    assert_true(db_checkpoint("/nowhere/at/all.db") < 0);
+}
+
 int main(void)
 {
 #define IN_A_FOLDER(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -431,6 +473,7 @@ int main(void)
         IN_A_FOLDER(migrations_once_in_order),
         IN_A_FOLDER(broken_migration_leaves_nothing),
         IN_A_FOLDER(foreign_databases),
+        IN_A_FOLDER(log_is_copied_by_whoever_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
