@@ -21,6 +21,8 @@ enum {
     IDLE_S = 60,             /* keep-alive and slow senders */
     CONN_MEMORY = 32 * 1024, /* request line and headers */
     BODY_MAX = 8 * 1024 * 1024,
+    DISCARDED_MAX =
+        8 * 1024 * 1024, /* longer than that: refused unread, and the connection closed */
     PARAMS_MAX = 4,
     HEADERS_MAX = 24,
     STREAM_MAX = 1024 * 1024, /* queued; then the reader starts again from full state */
@@ -139,6 +141,9 @@ void http_client_gone(struct http_rq *rq)
 static bool match(struct http_rq *rq, const char *pattern)
 {
     struct slice want = slice_str(pattern), have = slice_str(rq->path), w, h;
+    if (have.n > 1 && have.p[have.n - 1] == '/') {
+        have.n--; /* tolerated: some clients write it */
+    }
     rq->param_count = 0;
     for (;;) {
         bool more_w = slice_split(&want, '/', &w), more_h = slice_split(&have, '/', &h);
@@ -283,11 +288,11 @@ static void dispatch(struct http_rq *rq)
     rq->in_handler = false;
 }
 
-static bool announced_too_big(struct http_rq *rq)
+static bool announced_over(struct http_rq *rq, size_t max)
 {
     uint64_t n;
     struct slice length = http_rq_header(rq, "Content-Length");
-    return slice_u64(length, UINT64_MAX, &n) && n > rq->body.max;
+    return slice_u64(length, UINT64_MAX, &n) && n > max;
 }
 
 static void take_body(struct http_rq *rq, const char *data, size_t n)
@@ -312,10 +317,10 @@ static enum MHD_Result answer(void *cls,
     if (!rq) {
         rq = new_rq(cls, conn, url, method);
         *con_cls = rq;
-        if (!announced_too_big(rq)) {
-            return MHD_YES;
+        rq->too_big = announced_over(rq, rq->body.max);
+        if (!announced_over(rq, DISCARDED_MAX)) {
+            return MHD_YES; /* what is too long is read past, so that the client hears why */
         }
-        rq->too_big = true; /* refused before the body is read */
     } else if (*data_size) {
         take_body(rq, data, *data_size);
         *data_size = 0;
@@ -424,6 +429,11 @@ int http_stream_push(struct http_stream *s, struct slice data)
     }
     resume(s->rq);
     return 0;
+}
+
+void http_stream_limit(struct http_stream *s, size_t max)
+{
+    s->out.max = max;
 }
 
 void http_stream_end(struct http_stream *s)

@@ -97,4 +97,5 @@ struct http_stream *
 http_rq_stream(struct http_rq *rq, const char *content_type, loop_fn on_close, void *arg);
 int http_stream_push(struct http_stream *s, struct slice data)
     MUST_CHECK; /* 0, or BUF_FULL (1 MiB queued): end it, the client comes back for full state */
+void http_stream_limit(struct http_stream *s, size_t max); /* instead of 1 MiB */
 void http_stream_end(struct http_stream *s);
