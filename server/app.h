@@ -12,11 +12,10 @@
 #include "lib/io/loop.h"
 #include "lib/io/pool.h"
 #include "policy/edit.h"
-#include "policy/policy.h"
 #include "server/flow.h"
 #include "server/oidc.h"
+#include "server/policy_live.h"
 #include "server/roles.h"
-#include "server/store_policy.h"
 #include "server/tries.h"
 #include "server/webhooks.h"
 #include "tunnel/token.h"
@@ -84,8 +83,7 @@ struct app {
     struct addr dns_probe; /* our own server, as asked before the CA is told */
     struct acme_issuer *issuer;
     struct store_tailnet tailnet;
-    struct policy *policy; /* the last good one */
-    char policy_etag[65];
+    struct policy_live *live;
     struct bus *bus;
     struct certs *certs;
     struct webhooks *webhooks;
@@ -94,22 +92,15 @@ struct app {
     struct tries *tries; /* to sign in */
     struct flows *flows; /* sign-ins under way */
     struct timer minute;
+    bool copying; /* checkpoint.c */
 };
+
+#define APP_PATH_SIZE 512
+void app_db_path(const struct app *a, char out[APP_PATH_SIZE]);
+void checkpoint_tick(struct app *a); /* checkpoint.c */
 
 /* Fully qualified name of a label of this tailnet. */
 void app_fqdn(const struct app *a, const char *label, char out[TEXT_NAME_SIZE]);
-
-/* ---- policy and rights (policy_state.c) ---- */
-int policy_state_load(struct app *a, char *out_why, size_t why_size) MUST_CHECK;
-void policy_etag(struct slice text, char out[65]);
-/* In the caller's transaction: stores. The caller then commits and calls policy_state_swap. */
-int policy_state_store(struct app *a, struct slice text, const char *author, const char *message)
-    MUST_CHECK;
-void policy_state_swap(struct app *a, struct policy *take, struct slice text);
-bool policy_state_may(const struct app *a,
-                      const struct store_node *n); /* funnel, with HTTPS on and the owner active */
-bool policy_state_grants(const struct app *a, const struct store_node *n);
-void policy_state_device(const struct store_node *n, struct policy_subject *out);
 
 /* ---- answers (reply.c) ---- */
 struct problem {
@@ -133,6 +124,7 @@ enum {
     ROUTE_PAGE = 8,
     ROUTE_FORM = 16,
     ROUTE_SCRIPT = 32, /* a session; the form token in X-Csrf-Token; answers in JSON */
+    ROUTE_READS = 64   /* beside ROUTE_API: although it is a POST, a scope to read suffices */
 };
 
 /* A route's flags: the kind of identity in the low byte, then the permission and the scope that the
@@ -184,7 +176,13 @@ void bus_stop(struct app *a);
 void bus_wake(struct app *a); /* after a commit */
 void bus_add_node(struct app *a, struct http_rq *rq, const struct store_node *n);
 void bus_add_relay(struct app *a, struct http_rq *rq, const struct store_relay *r);
-const char *bus_funnel_state(struct app *a, const struct store_node *n);
+
+/* What has left the server since the start: lines to nodes that were connected, lines to relays. */
+struct bus_counts {
+    uint64_t updates, deltas;
+};
+
+struct bus_counts bus_counts(const struct app *a);
 struct js *bus_funnels(struct app *a, const struct store_node *n); /* NULL: not readable */
 
 /* ---- names (names.c) ---- */
@@ -209,25 +207,32 @@ struct grant {
     struct buf diff;
 };
 
+#define APPROVAL_STAMP_SIZE 96
+
 struct grants {
     struct grant items[GRANTS_MAX];
     size_t count, preselected;
+    char stamp[APPROVAL_STAMP_SIZE]; /* of the version that they are made from */
+    int64_t rev;
 };
 
-void approval_grants(struct app *a, const struct store_node *n, struct grants *out);
-void approval_grants_free(struct grants *g);
+/* Made in the pool; the grants live as long as the call of fn. */
+typedef void (*approval_grants_fn)(void *arg, const struct grants *g);
+void approval_grants(struct app *a, const struct store_node *n, approval_grants_fn fn, void *arg);
+void approval_stamp(const struct app *a, char out[APPROVAL_STAMP_SIZE]);
 
-enum { APPROVAL_GONE = 1, APPROVAL_CHANGED = 2, APPROVAL_REFUSED = 3 };
+enum { APPROVAL_GONE = 1, APPROVAL_CHANGED, APPROVAL_REFUSED, APPROVAL_LOCKED };
 
 struct decision {
     const struct store_request *request;
     const struct store_user *by;
-    struct slice selector, etag, reason, remote;
+    struct slice selector, stamp, reason, remote;
 };
 
 /* 0; GONE: no longer pending; CHANGED: the policy is not the one that was shown; REFUSED: the edit
- * is not possible. */
-int approval_approve(struct app *a, const struct decision *d) MUST_CHECK;
+ * is not possible, `why` may say more; LOCKED: the policy is edited elsewhere; -errno. */
+typedef void (*approval_done_fn)(void *arg, int rc, const char *why);
+void approval_approve(struct app *a, const struct decision *d, approval_done_fn done, void *arg);
 int approval_deny(struct app *a, const struct decision *d) MUST_CHECK;
 void approval_query(void *app, struct http_rq *rq);
 void approval_cancel(void *app, struct http_rq *rq);
@@ -247,6 +252,16 @@ void relay_stream(void *app, struct http_rq *rq);
 void relay_report(void *app, struct http_rq *rq);
 void api_acl_get(void *app, struct http_rq *rq);
 void api_acl_post(void *app, struct http_rq *rq);
+void api_acl_validate(void *app, struct http_rq *rq);
+void api_acl_preview(void *app, struct http_rq *rq);
+void api_explain(void *app, struct http_rq *rq);
+void api_history(void *app, struct http_rq *rq);
+void api_history_version(void *app, struct http_rq *rq);
+void api_diff(void *app, struct http_rq *rq);
+void api_diff_text(void *app, struct http_rq *rq);
+void api_rollback(void *app, struct http_rq *rq);
+void api_settings_get(void *app, struct http_rq *rq);
+void api_settings_patch(void *app, struct http_rq *rq);
 void api_devices(void *app, struct http_rq *rq);
 void api_funnels(void *app, struct http_rq *rq);
 void api_whoami(void *app, struct http_rq *rq);

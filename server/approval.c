@@ -1,7 +1,7 @@
 /*
  * Approval. A request says who wants what; it grants nothing. A decision is
  * one transaction: policy edit, HTTPS, the request's state, audit, changes.
- * What is applied is what was shown: the policy's ETag travels with the form.
+ * What is applied is what was shown: the policy's version travels with the form.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +17,6 @@ enum {
     REQUEST_CHARS = 26, /* 130 bits: not guessable, and it grants nothing */
     VALID_S = 72 * 3600,
     COOL_DOWN_S = 600, /* after a denial */
-    COMMENT_MAX = 300,
 };
 
 /* "KTRV-7Q": letters and digits that are not mistaken for each other. */
@@ -35,68 +34,6 @@ static void make_match_code(char out[12])
     out[7] = '\0';
 }
 
-/* ---- what could be granted ---- */
-
-static void comment_for(const struct store_node *n, struct slice selector, struct buf *out)
-{
-    if (slice_eq(selector, S("autogroup:member"))) {
-        buf_adds(out, "Funnel: members may publish services from their own untagged devices.");
-    } else if (slice_eq(selector, slice_str(n->ipv4))) {
-        buf_addf(out, "Funnel for the device %s.", n->label);
-    } else {
-        buf_addf(out, "Funnel for the devices of %s.", n->login);
-    }
-}
-
-static void try_grant(struct app *a,
-                      const struct store_node *n,
-                      struct slice before,
-                      struct slice selector,
-                      struct grant *g)
-{
-    struct policy_diags diags;
-    struct buf comment = BUF_MAX(COMMENT_MAX);
-    (void)a;
-    buf_init(&g->text, POLICY_SIZE_MAX + 4096);
-    buf_init(&g->diff, POLICY_SIZE_MAX);
-    err_ignore(slice_copy(selector, g->selector, sizeof g->selector));
-    comment_for(n, selector, &comment);
-    g->result = policy_add_funnel(before, selector, buf_slice(&comment), &g->text, &diags);
-    if (g->result == POLICY_SPLICED || g->result == POLICY_CHANGED) {
-        policy_diff(before, buf_slice(&g->text), 3, &g->diff);
-    }
-    policy_diags_free(&diags);
-    buf_deinit(&comment);
-}
-
-void approval_grants(struct app *a, const struct store_node *n, struct grants *out)
-{
-    struct slice before = policy_text(a->policy);
-    memset(out, 0, sizeof *out);
-    struct grant *g = &out->items[out->count++];
-    try_grant(a, n, before, slice_str(n->ipv4), g);
-    text_cut(g->words, sizeof g->words, "only this device (%s)", n->label);
-    if (n->login[0]) {
-        g = &out->items[out->count++];
-        try_grant(a, n, before, slice_str(n->login), g);
-        text_cut(g->words, sizeof g->words, "all devices of %s", n->login);
-        g = &out->items[out->count++];
-        try_grant(a, n, before, S("autogroup:member"), g);
-        text_cut(g->words, sizeof g->words, "every member's own devices (wide)");
-        /* ARCHITECTURE section 8: the default of the field where nobody has the right yet, else the
-         * narrowest. */
-        out->preselected = policy_grants_anyone(a->policy, S("funnel")) ? 0 : out->count - 1;
-    }
-}
-
-void approval_grants_free(struct grants *g)
-{
-    for (size_t i = 0; i < g->count; i++) {
-        buf_deinit(&g->items[i].text);
-        buf_deinit(&g->items[i].diff);
-    }
-}
-
 /* ---- deciding ---- */
 
 static int audit(struct app *a, const struct decision *d, const char *action, const char *detail)
@@ -108,73 +45,148 @@ static int audit(struct app *a, const struct decision *d, const char *action, co
     return store_audit(a->db, &row);
 }
 
-static int
-store_approval(struct app *a, const struct decision *d, const struct grant *g, struct policy *after)
+/* A decision under way; what it points at is its own. */
+struct approving {
+    struct app *app;
+    struct decision d;
+    struct store_request request;
+    struct store_user by;
+    char selector[STORE_NAME_SIZE], stamp[APPROVAL_STAMP_SIZE], remote[64];
+    bool https_was_off;
+    approval_done_fn done;
+    void *arg;
+};
+
+static void end_approving(struct approving *p, int rc, const char *why)
 {
-    AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
-    int rc = tx ? store_request_decide(a->db, d->request->id, "granted", slice_str(d->by->login),
-                                       d->selector)
-                : -EIO;
+    p->done(p->arg, rc, why);
+    mem_free(p);
+}
+
+/* In the transaction of the policy, or alone where the policy gives the right already. */
+static int decide_rows(void *arg)
+{
+    struct approving *p = arg;
+    struct app *a = p->app;
+    int rc = store_request_decide(a->db, p->request.id, "granted", slice_str(p->by.login),
+                                  slice_str(p->selector));
     if (rc == STORE_NONE) {
         return APPROVAL_GONE;
     }
-    if (!rc && after) {
-        rc = policy_state_store(a, buf_slice(&g->text), d->by->login, "funnel request approved");
+    p->https_was_off = !a->tailnet.https_enabled;
+    if (!rc && p->https_was_off) {
+        rc = store_tailnet_https(a->db, a->tailnet.id, true);
+        rc = rc ? rc : store_change(a->db, a->tailnet.id, "settings", 0);
     }
-    rc = rc ? rc : store_tailnet_enable_https(a->db, a->tailnet.id);
-    rc = rc ? rc : store_change(a->db, a->tailnet.id, "policy", 0);
-    rc = rc ? rc : store_change(a->db, a->tailnet.id, "request", d->request->node_id);
-    rc = rc ? rc : audit(a, d, "FUNNEL.APPROVE", g->selector);
-    rc = rc ? rc : db_commit(&tx);
+    rc = rc ? rc : store_change(a->db, a->tailnet.id, "request", p->request.node_id);
+    rc = rc ? rc : audit(a, &p->d, "FUNNEL.APPROVE", p->selector);
     return rc > 0 ? err_fold(-EIO) : rc;
 }
 
-static int apply(struct app *a, const struct decision *d, const struct grant *g)
+static void approved(struct approving *p)
 {
-    struct policy *after = NULL;
-    struct policy_diags diags = {NULL, 0, false};
-    if (g->result != POLICY_UNCHANGED && policy_load(buf_slice(&g->text), NULL, &diags, &after)) {
-        policy_diags_free(&diags);
-        return APPROVAL_REFUSED;
-    }
-    policy_diags_free(&diags);
-    int rc = store_approval(a, d, g, after);
-    if (rc) {
-        policy_unref(after);
-        return rc;
-    }
-    if (after) {
-        policy_state_swap(a, after, buf_slice(&g->text));
-    }
+    struct app *a = p->app;
     a->tailnet.https_enabled = true;
-    log_info("request.approved", F_STR("request", d->request->stable_id), F_STR("by", d->by->login),
-             F_STR("grant", g->selector));
-    approval_settle(a, d->by->login);
+    log_info("request.approved", F_STR("request", p->request.stable_id), F_STR("by", p->by.login),
+             F_STR("grant", p->selector));
     bus_wake(a);
-    return 0;
 }
 
-int approval_approve(struct app *a, const struct decision *d)
+static void policy_saved(void *arg, const struct policy_saved *r)
 {
+    struct approving *p = arg;
+    const char *why = "";
+    int rc = r->rc;
+    switch (r->result) {
+    case POLICY_SAVED:
+        approved(p);
+        rc = 0;
+        break;
+    case POLICY_SAVE_INVALID:
+        why = r->diags->count ? r->diags->items[0].message : "";
+        rc = APPROVAL_REFUSED;
+        break;
+    case POLICY_SAVE_CONFLICT:
+        rc = APPROVAL_CHANGED;
+        break;
+    case POLICY_SAVE_BUSY:
+        rc = -EBUSY;
+        break;
+    case POLICY_SAVE_ALSO:
+    case POLICY_SAVE_BROKEN:
+        break;
+    }
+    end_approving(p, rc, why);
+}
+
+static void decide_alone(struct approving *p)
+{
+    AUTO(db_tx_endp) struct db_tx *tx = db_begin(p->app->db);
+    int rc = tx ? decide_rows(p) : -EIO;
+    rc = rc ? rc : db_commit(&tx);
+    if (!rc) {
+        approved(p);
+    }
+    end_approving(p, rc, "");
+}
+
+static void apply(struct approving *p, const struct grant *g, int64_t rev)
+{
+    if (g->result == POLICY_UNCHANGED) {
+        decide_alone(p);
+        return;
+    }
+    struct policy_save s = {.text = buf_slice(&g->text),
+                            .only_over = rev,
+                            .via = "approval",
+                            .message = "funnel request approved",
+                            .author = p->by.login,
+                            .remote = p->remote,
+                            .action = "TAILNET.UPDATE.ACL",
+                            .also = decide_rows,
+                            .done = policy_saved,
+                            .arg = p};
+    policy_save(p->app, &s);
+}
+
+static void grants_made(void *arg, const struct grants *gs)
+{
+    struct approving *p = arg;
+    const struct grant *chosen = NULL;
+    for (size_t i = 0; i < gs->count; i++) {
+        bool usable = gs->items[i].result != POLICY_REFUSED;
+        chosen = usable && strcmp(gs->items[i].selector, p->selector) == 0 ? &gs->items[i] : chosen;
+    }
+    if (strcmp(gs->stamp, p->stamp) != 0) {
+        end_approving(p, APPROVAL_CHANGED, "");
+    } else if (!chosen) {
+        end_approving(p, APPROVAL_REFUSED, "");
+    } else {
+        apply(p, chosen, gs->rev);
+    }
+}
+
+void approval_approve(struct app *a, const struct decision *d, approval_done_fn done, void *arg)
+{
+    struct approving *p = mem_new(sizeof *p);
     struct store_node n;
-    struct grants gs;
-    int rc = APPROVAL_REFUSED;
-    if (store_node(a->db, d->request->node_id, &n)) {
-        return APPROVAL_GONE;
+    *p = (struct approving){
+        .app = a, .d = *d, .request = *d->request, .by = *d->by, .done = done, .arg = arg};
+    p->d.request = &p->request;
+    p->d.by = &p->by;
+    bool whole = slice_copy(d->selector, p->selector, sizeof p->selector) &&
+                 slice_copy(d->stamp, p->stamp, sizeof p->stamp) &&
+                 slice_copy(d->remote, p->remote, sizeof p->remote);
+    p->d.remote = slice_str(p->remote);
+    if (policy_state_settings(a)->locked) {
+        end_approving(p, APPROVAL_LOCKED, "");
+    } else if (!whole) {
+        end_approving(p, APPROVAL_REFUSED, "");
+    } else if (store_node(a->db, d->request->node_id, &n)) {
+        end_approving(p, APPROVAL_GONE, "");
+    } else {
+        approval_grants(a, &n, grants_made, p);
     }
-    if (!slice_eq(d->etag, slice_str(a->policy_etag))) {
-        return APPROVAL_CHANGED;
-    }
-    approval_grants(a, &n, &gs);
-    for (size_t i = 0; i < gs.count; i++) {
-        if (slice_eq(slice_str(gs.items[i].selector), d->selector) &&
-            gs.items[i].result != POLICY_REFUSED) {
-            rc = apply(a, d, &gs.items[i]);
-            break;
-        }
-    }
-    approval_grants_free(&gs);
-    return rc;
 }
 
 int approval_deny(struct app *a, const struct decision *d)
@@ -201,34 +213,24 @@ int approval_deny(struct app *a, const struct decision *d)
 
 struct settling {
     struct app *a;
-    const char *by;
     int64_t requests[64]; /* a batch; what is left is settled with the next change */
     size_t count;
-    int rc;
 };
 
 static void note_pending(void *arg, const struct store_request *r)
 {
     struct settling *s = arg;
-    if (strcmp(r->state, "pending") == 0 && s->count < ARRAY_LEN(s->requests)) {
+    struct store_node n;
+    if (s->count < ARRAY_LEN(s->requests) && store_node(s->a->db, r->node_id, &n) == 0 &&
+        policy_state_gate(s->a, &n, r->port) == POLICY_GATE_OPEN) {
         s->requests[s->count++] = r->id;
-    }
-}
-
-static void note_node(void *arg, const struct store_node *n)
-{
-    struct settling *s = arg;
-    if (policy_state_may(s->a, n)) {
-        int rc = store_requests_recent(s->a->db, n->id, wall_now(), note_pending, s);
-        s->rc = s->rc ? s->rc : rc;
     }
 }
 
 void approval_settle(struct app *a, const char *by)
 {
-    struct settling s = {.a = a, .by = by};
-    int rc = store_nodes_each(a->db, note_node, &s);
-    rc = rc ? rc : s.rc;
+    struct settling s = {.a = a};
+    int rc = store_requests_pending(a->db, note_pending, &s);
     if (rc) { /* what was not seen is settled with the next change */
         log_error("requests.not_read", F_ERR(rc));
     }
@@ -336,7 +338,7 @@ void approval_query(void *app, struct http_rq *rq)
         reply_problem(rq, &(struct problem){400, "feature.unknown",
                                             "only the feature \"funnel\" can be asked for",
                                             "see docs/channels.md"});
-    } else if (policy_state_may(a, n)) {
+    } else if (policy_state_gate(a, n, port) == POLICY_GATE_OPEN) {
         answer_complete(rq);
     } else if (store_request_pending(a->db, n->id, port, &r) == 0) {
         answer_pending(a, rq, n, &r);

@@ -92,6 +92,19 @@ static void need_permission(struct http_rq *rq, const struct identity *id)
     }
 }
 
+/* "-" is the caller's own; there is one tailnet in this version. */
+static bool right_tailnet(struct app *a, struct http_rq *rq)
+{
+    struct slice t = http_rq_param(rq, "tailnet");
+    if (t.n && !slice_eq(t, S("-")) && !slice_eq(t, slice_str(a->tailnet.stable_id)) &&
+        !slice_eq(t, slice_str(a->tailnet.name))) {
+        reply_problem(rq, &(struct problem){404, "tailnet.unknown", "there is no such tailnet",
+                                            "\"-\" is your own"});
+        return false;
+    }
+    return true;
+}
+
 static void need_bearer(struct app *a, struct http_rq *rq, unsigned kind)
 {
     uint8_t hash[STORE_HASH_SIZE];
@@ -107,7 +120,7 @@ static void need_bearer(struct app *a, struct http_rq *rq, unsigned kind)
     }
     if (ok) {
         http_rq_set_user(rq, id, auth_free_identity);
-        if (kind == ROUTE_API) {
+        if (kind == ROUTE_API && right_tailnet(a, rq)) {
             need_permission(rq, id);
         }
     } else {

@@ -24,9 +24,14 @@ void app_fqdn(const struct app *a, const char *label, char out[TEXT_NAME_SIZE])
     text_fit(out, TEXT_NAME_SIZE, "%.63s.%.63s.%s", label, a->tailnet.name, a->cfg.zone);
 }
 
+void app_db_path(const struct app *a, char out[APP_PATH_SIZE])
+{
+    text_fit(out, APP_PATH_SIZE, "%s/control.db", a->cfg.state_dir);
+}
+
 int app_open_store(struct app *a, char *out_why, size_t why_size)
 {
-    char path[512];
+    char path[APP_PATH_SIZE];
     int rc = file_mkdirs(a->cfg.state_dir, 0700);
     if (rc < 0) {
         text_cut(out_why, why_size, "cannot make %s", a->cfg.state_dir);
@@ -36,7 +41,7 @@ int app_open_store(struct app *a, char *out_why, size_t why_size)
     if (rc < 0) {
         return err_trace(rc);
     }
-    text_fit(path, sizeof path, "%s/control.db", a->cfg.state_dir);
+    app_db_path(a, path);
     rc = db_open(path, DB_WRITER, out_why, why_size, &a->db);
     return rc < 0 ? err_trace(rc)
                   : db_migrate(a->db, migrations, migration_count, out_why, why_size);
@@ -141,7 +146,7 @@ static int create_all(struct app *a, const char *owner, struct handed items[5])
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     int rc = tx ? store_tailnet_create(a->db, slice_str(name), &a->tailnet.id) : -EIO;
     rc = rc ? rc : store_user_create(a->db, a->tailnet.id, slice_str(owner), "owner", &user);
-    rc = rc ? rc : policy_state_store(a, slice_str(policy_default_text), owner, "first policy");
+    rc = rc ? rc : policy_state_first(a, owner);
     rc = rc ? rc : make_setup(a, user, &items[0], &items[1]);
     static const char *const names[] = {"api-key", "auth-key", "relay-key"};
     for (size_t i = 0; !rc && i < ARRAY_LEN(names); i++) {

@@ -45,6 +45,7 @@ static void on_tick(void *arg)
     timer_set_in(a->lp, &a->minute, tick, on_tick, a);
     certs_kick(a);
     names_tick(a);
+    checkpoint_tick(a);
     if (++count % 30 == 0) {
         tries_sweep(a->tries, mono_now());
         flows_sweep(a->flows, mono_now());
@@ -138,6 +139,7 @@ static int run(struct app *a)
     bus_stop(a);
     names_stop(a);
     pool_free(a->pool);
+    policy_state_free(a);
     tries_free(a->tries);
     flows_free(a->flows);
     db_close(a->db);

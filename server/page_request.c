@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "lib/base/err.h"
+#include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "lib/http/html.h"
 #include "server/app.h"
@@ -90,28 +91,50 @@ put_changes(struct app *a, struct buf *out, const struct store_node *n, const st
     }
 }
 
-static void put_form(struct app *a,
-                     struct buf *out,
-                     const struct identity *id,
-                     const struct store_node *n,
-                     const struct store_request *r)
+static void put_deny(struct buf *out, const struct identity *id, const struct store_request *r)
 {
-    struct grants g;
-    approval_grants(a, n, &g);
-    html_fmt(
-        out,
-        "<form method=post action=\"/f/%s/approve\"><input type=hidden name=csrf value=\"%s\">",
-        r->stable_id, id->csrf);
-    html_fmt(out, "<input type=hidden name=etag value=\"%s\">", a->policy_etag);
-    put_changes(a, out, n, &g);
-    buf_adds(out, "<div class=row><button id=approve>Approve</button></div></form>");
     html_fmt(out,
              "<form method=post action=\"/f/%s/deny\"><input type=hidden name=csrf value=\"%s\">",
              r->stable_id, id->csrf);
     buf_adds(out, "<label for=reason>Or deny, with a reason that the person sees</label>"
                   "<input type=text id=reason name=reason maxlength=200>"
                   "<div class=row><button id=deny class=quiet>Deny</button></div></form>");
-    approval_grants_free(&g);
+}
+
+/* The policy is edited elsewhere: what to commit there. The request closes when it has come here.
+ */
+static void
+put_elsewhere(struct app *a, struct buf *out, const struct store_node *n, const struct grants *g)
+{
+    const struct store_policy_settings *s = policy_state_settings(a);
+    buf_adds(out, "<p id=locked>The policy of this tailnet is not edited here. Commit one of these "
+                  "changes where it is kept");
+    if (s->link[0]) {
+        html_fmt(out, ": <a href=\"%s\">%s</a>", s->link, s->link);
+    }
+    buf_adds(out, ". This request is granted as soon as the policy covers it.</p>");
+    put_changes(a, out, n, g);
+}
+
+static void put_form(struct app *a,
+                     struct buf *out,
+                     const struct identity *id,
+                     const struct store_node *n,
+                     const struct store_request *r,
+                     const struct grants *g)
+{
+    if (policy_state_settings(a)->locked) {
+        put_elsewhere(a, out, n, g);
+    } else {
+        html_fmt(
+            out,
+            "<form method=post action=\"/f/%s/approve\"><input type=hidden name=csrf value=\"%s\">",
+            r->stable_id, id->csrf);
+        html_fmt(out, "<input type=hidden name=etag value=\"%s\">", g->stamp);
+        put_changes(a, out, n, g);
+        buf_adds(out, "<div class=row><button id=approve>Approve</button></div></form>");
+    }
+    put_deny(out, id, r);
 }
 
 static void put_outcome(struct buf *out, const struct store_request *r)
@@ -128,26 +151,33 @@ static void put_outcome(struct buf *out, const struct store_request *r)
     buf_adds(out, ".</p>");
 }
 
-static void show(struct app *a,
-                 struct http_rq *rq,
-                 const struct store_request *r,
-                 int status,
-                 const char *notice)
+/* A page under way: what could be granted is made in the pool. */
+struct showing {
+    struct app *app;
+    struct http_rq *rq; /* NULL: the browser has left */
+    struct store_request request;
+    struct store_node node;
+    int status;
+    char notice[400];
+};
+
+static void browser_left(void *arg)
+{
+    ((struct showing *)arg)->rq = NULL;
+}
+
+static void render(struct showing *s, const struct grants *g /* NULL: nothing to decide */)
 {
     struct buf out = BUF_MAX(PAGE_MAX);
-    struct store_node n;
-    const struct identity *id = auth_identity(rq);
-    if (store_node(a->db, r->node_id, &n)) {
-        page_message(rq, 404, "No such request", "The node has gone.", "/");
-        return;
-    }
+    const struct store_request *r = &s->request;
+    const struct identity *id = auth_identity(s->rq);
     page_head(&out, "Funnel request", id);
     buf_adds(&out, "<div class=card>");
-    if (notice) {
-        html_fmt(&out, "<p class=bad role=alert>%s</p>", notice);
+    if (s->notice[0]) {
+        html_fmt(&out, "<p class=bad role=alert>%s</p>", s->notice);
     }
-    put_sentence(a, &out, &n, r);
-    put_facts(&out, &n, r);
+    put_sentence(s->app, &out, &s->node, r);
+    put_facts(&out, &s->node, r);
     html_fmt(
         &out,
         "<h2>Match code</h2><p class=code id=match>%s</p><p class=dim>The same code stands in the terminal of the "
@@ -155,13 +185,44 @@ static void show(struct app *a,
         r->match_code);
     if (strcmp(r->state, "pending") != 0) {
         put_outcome(&out, r);
-    } else if (auth_may(id, PERM_REQUEST_DECIDE)) {
-        put_form(a, &out, id, &n, r);
+    } else if (g) {
+        put_form(s->app, &out, id, &s->node, r, g);
     } else {
         buf_adds(&out, "<p>An owner, admin or network admin can decide this.</p>");
     }
     buf_adds(&out, "</div>");
-    page_send(rq, status, &out);
+    page_send(s->rq, s->status, &out);
+}
+
+static void on_grants(void *arg, const struct grants *g)
+{
+    struct showing *s = arg;
+    if (s->rq) {
+        render(s, g);
+    }
+    mem_free(s);
+}
+
+static void show(struct app *a,
+                 struct http_rq *rq,
+                 const struct store_request *r,
+                 int status,
+                 const char *notice)
+{
+    struct showing *s = mem_new(sizeof *s);
+    *s = (struct showing){.app = a, .rq = rq, .request = *r, .status = status};
+    text_cut(s->notice, sizeof s->notice, "%s", notice ? notice : "");
+    if (store_node(a->db, r->node_id, &s->node)) {
+        page_message(rq, 404, "No such request", "The node has gone.", "/");
+        mem_free(s);
+    } else if (strcmp(r->state, "pending") == 0 &&
+               auth_may(auth_identity(rq), PERM_REQUEST_DECIDE)) {
+        http_rq_on_abort(rq, browser_left, s);
+        approval_grants(a, &s->node, on_grants, s);
+    } else {
+        render(s, NULL);
+        mem_free(s);
+    }
 }
 
 static bool find(struct app *a, struct http_rq *rq, struct store_request *out)
@@ -181,7 +242,17 @@ void page_request(void *app, struct http_rq *rq)
     }
 }
 
-static void after(struct app *a, struct http_rq *rq, struct store_request *r, int rc)
+static const char *objection(int rc)
+{
+    return rc == APPROVAL_GONE ? "Somebody else was faster: this request has been decided."
+           : rc == APPROVAL_CHANGED
+               ? "The policy has changed since this page was made. Look again and repeat."
+           : rc == APPROVAL_LOCKED ? "The policy of this tailnet is not edited here."
+                                   : "The policy cannot be changed like that.";
+}
+
+static void
+after(struct app *a, struct http_rq *rq, struct store_request *r, int rc, const char *why)
 {
     if (rc < 0) {
         reply_broken(rq, rc);
@@ -192,11 +263,9 @@ static void after(struct app *a, struct http_rq *rq, struct store_request *r, in
         text_fit(back, sizeof back, "/f/%s", r->stable_id);
         http_rq_redirect(rq, back);
     } else {
-        show(a, rq, r, 409,
-             rc == APPROVAL_GONE ? "Somebody else was faster: this request has been decided."
-             : rc == APPROVAL_CHANGED
-                 ? "The policy has changed since this page was made. Look again and repeat."
-                 : "The policy cannot be changed like that.");
+        char notice[400];
+        text_cut(notice, sizeof notice, "%s %.250s", objection(rc), why);
+        show(a, rq, r, 409, notice);
     }
 }
 
@@ -212,28 +281,51 @@ static bool may_decide(struct app *a, struct http_rq *rq)
     return false;
 }
 
+struct deciding {
+    struct app *app;
+    struct http_rq *rq; /* NULL: the browser has left; what it asked for happens all the same */
+    struct store_request request;
+};
+
+static void decider_left(void *arg)
+{
+    ((struct deciding *)arg)->rq = NULL;
+}
+
+static void decided(void *arg, int rc, const char *why)
+{
+    struct deciding *d = arg;
+    if (d->rq) {
+        after(d->app, d->rq, &d->request, rc, why);
+    }
+    mem_free(d);
+}
+
 void page_approve(void *app, struct http_rq *rq)
 {
     struct app *a = app;
-    struct store_request r;
-    char etag[80], selector[STORE_NAME_SIZE];
-    if (!may_decide(a, rq) || !find(a, rq, &r)) {
+    struct deciding *w = mem_new(sizeof *w);
+    char stamp[APPROVAL_STAMP_SIZE], selector[STORE_NAME_SIZE], remote[ADDR_TEXT_SIZE];
+    *w = (struct deciding){.app = a, .rq = rq};
+    if (!may_decide(a, rq) || !find(a, rq, &w->request)) {
+        mem_free(w);
         return;
     }
     /* A form field is valid until the next one is asked for. */
-    if (!slice_copy(http_rq_form(rq, "etag"), etag, sizeof etag) ||
+    if (!slice_copy(http_rq_form(rq, "etag"), stamp, sizeof stamp) ||
         !slice_copy(http_rq_form(rq, "grant"), selector, sizeof selector)) {
         page_message(rq, 400, "The form is incomplete", "Load the page again.", "/");
+        mem_free(w);
         return;
     }
-    char remote[ADDR_TEXT_SIZE];
     addr_format_ip(http_rq_peer(rq), remote);
-    struct decision d = {.request = &r,
+    struct decision d = {.request = &w->request,
                          .by = &auth_identity(rq)->user,
                          .selector = slice_str(selector),
-                         .etag = slice_str(etag),
+                         .stamp = slice_str(stamp),
                          .remote = slice_str(remote)};
-    after(a, rq, &r, approval_approve(a, &d));
+    http_rq_on_abort(rq, decider_left, w);
+    approval_approve(a, &d, decided, w);
 }
 
 void page_deny(void *app, struct http_rq *rq)
@@ -254,5 +346,5 @@ void page_deny(void *app, struct http_rq *rq)
                          .by = &auth_identity(rq)->user,
                          .reason = slice_str(reason),
                          .remote = slice_str(remote)};
-    after(a, rq, &r, approval_deny(a, &d));
+    after(a, rq, &r, approval_deny(a, &d), "");
 }

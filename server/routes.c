@@ -6,7 +6,9 @@ enum { FORM = 8 * 1024, SMALL = 16 * 1024 };
 
 /* An API call: the permission of the person behind the key, the scope of a token. */
 #define API(permission, scope) ROUTE_NEEDS(ROUTE_API, permission, scope)
-#define TAILNET                "/api/v2/tailnet/-"
+/* A POST that stores nothing: a scope to read suffices. */
+#define API_READS(permission) ROUTE_NEEDS(ROUTE_API | ROUTE_READS, permission, SCOPE_POLICY_FILE)
+#define TAILNET               "/api/v2/tailnet/{tailnet}"
 
 const struct http_route app_routes[] = {
     {HTTP_GET, "/healthz", 0, ROUTE_PUBLIC, api_health},
@@ -44,12 +46,28 @@ const struct http_route app_routes[] = {
     {HTTP_GET, "/f/{id}", 0, ROUTE_PAGE, page_request},
     {HTTP_POST, "/f/{id}/approve", FORM, ROUTE_FORM, page_approve},
     {HTTP_POST, "/f/{id}/deny", FORM, ROUTE_FORM, page_deny},
-    {HTTP_GET, "/api/v2/tailnet/-/acl", 0, API(PERM_POLICY_READ, SCOPE_POLICY_FILE), api_acl_get},
-    {HTTP_POST, "/api/v2/tailnet/-/acl", POLICY_SIZE_MAX, API(PERM_POLICY_WRITE, SCOPE_POLICY_FILE),
+    {HTTP_GET, TAILNET "/acl", 0, API(PERM_POLICY_READ, SCOPE_POLICY_FILE), api_acl_get},
+    {HTTP_POST, TAILNET "/acl", POLICY_SIZE_MAX, API(PERM_POLICY_WRITE, SCOPE_POLICY_FILE),
      api_acl_post},
-    {HTTP_GET, "/api/v2/tailnet/-/devices", 0, API(PERM_MACHINES_READ, SCOPE_DEVICES_CORE),
-     api_devices},
-    {HTTP_GET, "/api/v2/tailnet/-/funnels", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_funnels},
+    {HTTP_POST, TAILNET "/acl/validate", POLICY_SIZE_MAX, API_READS(PERM_POLICY_READ),
+     api_acl_validate},
+    {HTTP_POST, TAILNET "/acl/preview", POLICY_SIZE_MAX, API_READS(PERM_POLICY_READ),
+     api_acl_preview},
+    {HTTP_GET, TAILNET "/acl/history", 0, API(PERM_POLICY_READ, SCOPE_POLICY_FILE), api_history},
+    {HTTP_GET, TAILNET "/acl/history/{rev}", 0, API(PERM_POLICY_READ, SCOPE_POLICY_FILE),
+     api_history_version},
+    {HTTP_GET, TAILNET "/acl/diff", 0, API(PERM_POLICY_READ, SCOPE_POLICY_FILE), api_diff},
+    {HTTP_POST, TAILNET "/acl/diff", POLICY_SIZE_MAX, API_READS(PERM_POLICY_READ), api_diff_text},
+    {HTTP_POST, TAILNET "/acl/rollback", SMALL, API(PERM_POLICY_WRITE, SCOPE_POLICY_FILE),
+     api_rollback},
+    {HTTP_GET, "/api/v2/device/{id}/attributes/explain", 0, API(PERM_NONE, SCOPE_POLICY_FILE),
+     api_explain},
+    {HTTP_GET, TAILNET "/settings", 0, API(PERM_FEATURE_READ, SCOPE_FEATURE_SETTINGS),
+     api_settings_get},
+    {HTTP_PATCH, TAILNET "/settings", SMALL, API(PERM_POLICY_WRITE, SCOPE_FEATURE_SETTINGS),
+     api_settings_patch},
+    {HTTP_GET, TAILNET "/devices", 0, API(PERM_MACHINES_READ, SCOPE_DEVICES_CORE), api_devices},
+    {HTTP_GET, TAILNET "/funnels", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_funnels},
     {HTTP_GET, "/api/v2/whoami", 0, API(PERM_NONE, SCOPE_NONE), api_whoami},
     {HTTP_GET, TAILNET "/logging/configuration", 0, API(PERM_AUDIT_READ, SCOPE_LOGS_CONFIGURATION),
      api_audit},

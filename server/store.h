@@ -36,7 +36,7 @@ struct store_tailnet {
 int store_tailnet_create(struct db *d, struct slice name, int64_t *out_id) MUST_CHECK;
 int store_tailnet(struct db *d,
                   struct store_tailnet *out) MUST_CHECK; /* the one tailnet of this version */
-int store_tailnet_enable_https(struct db *d, int64_t id) MUST_CHECK;
+int store_tailnet_https(struct db *d, int64_t id, bool on) MUST_CHECK;
 
 struct store_user {
     int64_t id;
@@ -189,6 +189,10 @@ int store_funnels_each(struct db *d, int64_t node /* 0: all */, store_funnel_fn 
 /* Inserts or updates (node, port); 0 changed, STORE_NONE nothing changed. */
 int store_funnel_put(struct db *d, const struct store_funnel *f) MUST_CHECK;
 int store_funnel_delete(struct db *d, int64_t node, int64_t port) MUST_CHECK;
+/* At most `limit` nodes that have one, from after *after, which follows; -1 at the end. */
+typedef void (*store_id_fn)(void *arg, int64_t id);
+int store_funnel_nodes(struct db *d, int64_t *after, int64_t limit, store_id_fn fn, void *arg)
+    MUST_CHECK;
 
 struct store_request {
     int64_t id, node_id, port;
@@ -213,6 +217,8 @@ int store_request_decide(
 typedef void (*store_request_fn)(void *arg, const struct store_request *r);
 int store_requests_recent(
     struct db *d, int64_t node, struct wall since, store_request_fn fn, void *arg) MUST_CHECK;
+/* All that are pending, oldest first. */
+int store_requests_pending(struct db *d, store_request_fn fn, void *arg) MUST_CHECK;
 int store_requests_expire(struct db *d, struct wall now, int *out_count) MUST_CHECK;
 
 struct store_cert {

@@ -32,9 +32,10 @@ int store_tailnet(struct db *d, struct store_tailnet *out)
     return store_found(rc);
 }
 
-int store_tailnet_enable_https(struct db *d, int64_t id)
+int store_tailnet_https(struct db *d, int64_t id, bool on)
 {
-    struct db_stmt *s = db_stmt(d, "UPDATE tailnets SET https_enabled = 1 WHERE id = :id");
+    struct db_stmt *s = db_stmt(d, "UPDATE tailnets SET https_enabled = :on WHERE id = :id");
+    db_bind_i64(s, ":on", on);
     db_bind_i64(s, ":id", id);
     return store_result(db_exec(s));
 }

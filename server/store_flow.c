@@ -54,6 +54,23 @@ int store_funnel_delete(struct db *d, int64_t node, int64_t port)
     return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
 }
 
+int store_funnel_nodes(struct db *d, int64_t *after, int64_t limit, store_id_fn fn, void *arg)
+{
+    int64_t count = 0;
+    int rc;
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(d, "SELECT DISTINCT node_id FROM funnels WHERE node_id > :after"
+                                   " ORDER BY node_id LIMIT :limit");
+    db_bind_i64(s, ":after", *after);
+    db_bind_i64(s, ":limit", limit);
+    for (; (rc = db_step(s)) == DB_ROW; count++) {
+        *after = db_col_i64(s, "node_id");
+        fn(arg, *after);
+    }
+    *after = count < limit ? -1 : *after;
+    return store_seen(rc);
+}
+
 /* ---- requests ---- */
 
 #define REQUEST_COLUMNS                                                                  \
@@ -160,6 +177,26 @@ int store_requests_recent(
         fn(arg, &r);
     }
     return rc == STORE_NONE ? 0 : rc;
+}
+
+int store_requests_pending(struct db *d, store_request_fn fn, void *arg)
+{
+    struct store_request r = {0};
+    int64_t last = 0;
+    for (;;) {
+        AUTO(db_resetp)
+        struct db_stmt *s =
+            db_stmt(d, "SELECT " REQUEST_COLUMNS
+                       "WHERE state = 'pending' AND id > :last ORDER BY id LIMIT 1");
+        db_bind_i64(s, ":last", last);
+        int rc = one_request(s, &r);
+        if (rc) {
+            return rc == STORE_NONE ? 0 : rc;
+        }
+        db_reset(s);
+        last = r.id;
+        fn(arg, &r);
+    }
 }
 
 int store_requests_expire(struct db *d, struct wall now, int *out_count)

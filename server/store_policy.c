@@ -3,8 +3,10 @@
 
 #include "server/store_priv.h"
 
-#define META_COLUMNS \
-    "id, etag, author, via, message, created, current, length(text) AS size FROM policies "
+#define META_COLUMNS                                                                      \
+    "p.id AS id, p.etag AS etag, p.author AS author, p.via AS via, p.message AS message," \
+    " p.created AS created, p.id = t.policy_id AS current, length(p.text) AS size"        \
+    " FROM policies p JOIN tailnets t ON t.id = p.tailnet_id "
 
 static void read_meta(struct db_stmt *s, struct store_policy_meta *out)
 {
@@ -18,6 +20,7 @@ static void read_meta(struct db_stmt *s, struct store_policy_meta *out)
     out->size = (size_t)db_col_i64(s, "size");
 }
 
+/* Without the text where nobody wants it: it is most of the row. */
 static int one_version(struct db_stmt *s, struct store_policy_meta *out_meta, struct buf *out_text)
 {
     int rc = db_step(s);
@@ -30,14 +33,17 @@ static int one_version(struct db_stmt *s, struct store_policy_meta *out_meta, st
     return store_found(rc);
 }
 
+#define CURRENT "WHERE t.id = :tailnet AND p.id = t.policy_id"
+#define BY_REV  "WHERE p.id = :rev AND p.tailnet_id = :tailnet"
+
 int store_policy(struct db *d,
                  int64_t tailnet,
                  struct store_policy_meta *out_meta,
                  struct buf *out_text)
 {
     AUTO(db_resetp)
-    struct db_stmt *s =
-        db_stmt(d, "SELECT text, " META_COLUMNS "WHERE tailnet_id = :tailnet AND current = 1");
+    struct db_stmt *s = db_stmt(d, out_text ? "SELECT p.text AS text, " META_COLUMNS CURRENT
+                                            : "SELECT " META_COLUMNS CURRENT);
     db_bind_i64(s, ":tailnet", tailnet);
     return one_version(s, out_meta, out_text);
 }
@@ -49,11 +55,19 @@ int store_policy_version(struct db *d,
                          struct buf *out_text)
 {
     AUTO(db_resetp)
-    struct db_stmt *s =
-        db_stmt(d, "SELECT text, " META_COLUMNS "WHERE id = :rev AND tailnet_id = :tailnet");
+    struct db_stmt *s = db_stmt(d, out_text ? "SELECT p.text AS text, " META_COLUMNS BY_REV
+                                            : "SELECT " META_COLUMNS BY_REV);
     db_bind_i64(s, ":rev", rev);
     db_bind_i64(s, ":tailnet", tailnet);
     return one_version(s, out_meta, out_text);
+}
+
+static int put_in_force(struct db *d, int64_t tailnet, int64_t rev)
+{
+    struct db_stmt *s = db_stmt(d, "UPDATE tailnets SET policy_id = :rev WHERE id = :tailnet");
+    db_bind_i64(s, ":rev", rev);
+    db_bind_i64(s, ":tailnet", tailnet);
+    return store_touched(d, s);
 }
 
 int store_policy_save(struct db *d,
@@ -62,16 +76,8 @@ int store_policy_save(struct db *d,
                       int64_t *out_rev)
 {
     struct db_stmt *s =
-        db_stmt(d, "UPDATE policies SET current = 0 WHERE tailnet_id = :tailnet AND current = 1");
-    db_bind_i64(s, ":tailnet", tailnet);
-    int rc = store_result(db_exec(s));
-    if (rc) {
-        return rc;
-    }
-    s = db_stmt(
-        d,
-        "INSERT INTO policies(tailnet_id, text, etag, author, via, message, created, current, summed)"
-        " VALUES(:tailnet, :text, :etag, :author, :via, :message, :now, 1, 1)");
+        db_stmt(d, "INSERT INTO policies(tailnet_id, text, etag, author, via, message, created,"
+                   " summed) VALUES(:tailnet, :text, :etag, :author, :via, :message, :now, 1)");
     db_bind_i64(s, ":tailnet", tailnet);
     db_bind_blob(s, ":text", p->text);
     db_bind_text(s, ":etag", slice_str(p->etag));
@@ -79,9 +85,11 @@ int store_policy_save(struct db *d,
     db_bind_text(s, ":via", slice_str(p->via));
     db_bind_text(s, ":message", slice_str(p->message));
     db_bind_i64(s, ":now", wall_now().s);
-    rc = store_result(db_exec(s));
+    int rc = store_result(db_exec(s));
+    int64_t rev = rc ? 0 : db_last_id(d);
+    rc = rc ? rc : put_in_force(d, tailnet, rev);
     if (!rc) {
-        *out_rev = db_last_id(d);
+        *out_rev = rev;
     }
     return rc;
 }
@@ -91,9 +99,10 @@ int store_policies_each(
 {
     struct store_policy_meta m;
     AUTO(db_resetp)
-    struct db_stmt *s = db_stmt(d, "SELECT " META_COLUMNS
-                                   "WHERE tailnet_id = :tailnet AND (:before = 0 OR id < :before)"
-                                   " ORDER BY id DESC LIMIT :limit");
+    struct db_stmt *s =
+        db_stmt(d, "SELECT " META_COLUMNS
+                   "WHERE p.tailnet_id = :tailnet AND (:before = 0 OR p.id < :before)"
+                   " ORDER BY p.id DESC LIMIT :limit");
     db_bind_i64(s, ":tailnet", tailnet);
     db_bind_i64(s, ":before", before);
     db_bind_i64(s, ":limit", limit);
@@ -157,8 +166,7 @@ int store_policy_settings_set(struct db *d, int64_t tailnet, const struct store_
     db_bind_i64(s, ":match", in->require_if_match);
     db_bind_i64(s, ":format", in->format_on_save);
     db_bind_i64(s, ":tailnet", tailnet);
-    int rc = store_result(db_exec(s));
-    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+    return store_touched(d, s);
 }
 
 /* ---- facts ---- */
@@ -214,13 +222,18 @@ bool store_fact_nodes(struct db *d, int64_t tailnet, store_fact_node_fn fn, void
     return rc == DB_DONE;
 }
 
-/* ---- life cycle ---- */
-
-static int changed(struct db *d, struct db_stmt *s)
+int store_node_tags(struct db *d, int64_t node, struct buf *out_json)
 {
-    int rc = store_result(db_exec(s));
-    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+    AUTO(db_resetp) struct db_stmt *s = db_stmt(d, "SELECT tags FROM nodes WHERE id = :id");
+    db_bind_i64(s, ":id", node);
+    int rc = db_step(s);
+    if (rc == DB_ROW && buf_push(out_json, db_col_text(s, "tags"))) {
+        return err_origin(-EMSGSIZE);
+    }
+    return store_found(rc);
 }
+
+/* ---- life cycle ---- */
 
 int store_node_tag(struct db *d, int64_t node, struct slice tags, int64_t user)
 {
@@ -230,7 +243,7 @@ int store_node_tag(struct db *d, int64_t node, struct slice tags, int64_t user)
         db_bind_i64(s, ":user", user);
     }
     db_bind_i64(s, ":id", node);
-    return changed(d, s);
+    return store_touched(d, s);
 }
 
 int store_node_address(struct db *d, int64_t node, struct slice ipv4)
@@ -238,7 +251,7 @@ int store_node_address(struct db *d, int64_t node, struct slice ipv4)
     struct db_stmt *s = db_stmt(d, "UPDATE nodes SET ipv4 = :ipv4 WHERE id = :id");
     db_bind_text(s, ":ipv4", ipv4);
     db_bind_i64(s, ":id", node);
-    return changed(d, s);
+    return store_touched(d, s);
 }
 
 int store_user_role(struct db *d, int64_t user, const char *role)
@@ -246,7 +259,7 @@ int store_user_role(struct db *d, int64_t user, const char *role)
     struct db_stmt *s = db_stmt(d, "UPDATE users SET role = :role WHERE id = :id");
     db_bind_text(s, ":role", slice_str(role));
     db_bind_i64(s, ":id", user);
-    return changed(d, s);
+    return store_touched(d, s);
 }
 
 int store_user_suspend(struct db *d, int64_t user, bool suspended)
@@ -254,7 +267,7 @@ int store_user_suspend(struct db *d, int64_t user, bool suspended)
     struct db_stmt *s = db_stmt(d, "UPDATE users SET suspended = :suspended WHERE id = :id");
     db_bind_i64(s, ":suspended", suspended);
     db_bind_i64(s, ":id", user);
-    return changed(d, s);
+    return store_touched(d, s);
 }
 
 int store_user_delete(struct db *d, int64_t user)
@@ -267,5 +280,5 @@ int store_user_delete(struct db *d, int64_t user)
     }
     s = db_stmt(d, "DELETE FROM users WHERE id = :id");
     db_bind_i64(s, ":id", user);
-    return changed(d, s);
+    return store_touched(d, s);
 }

@@ -90,6 +90,7 @@ typedef void (*store_fact_user_fn)(void *arg, const struct store_fact_user *u);
 bool store_fact_users(struct db *d, int64_t tailnet, store_fact_user_fn fn, void *arg);
 typedef void (*store_fact_node_fn)(void *arg, const struct store_fact_node *n);
 bool store_fact_nodes(struct db *d, int64_t tailnet, store_fact_node_fn fn, void *arg);
+int store_node_tags(struct db *d, int64_t node, struct buf *out_json) MUST_CHECK;
 
 /* ---- what moves a right without an edit of the policy (policy.md 3.5) ---- */
 /* Tags (a JSON array) take the place of the owner; "[]" and a user are the way back. */

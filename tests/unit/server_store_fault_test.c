@@ -271,7 +271,7 @@ static void judge_write(void *arg, int rc)
 
 static int w_https(struct world *w)
 {
-    return store_tailnet_enable_https(w->db, 1);
+    return store_tailnet_https(w->db, 1, true);
 }
 
 static int w_user(struct world *w)
@@ -384,7 +384,7 @@ static int w_approve(struct world *w)
     struct store_policy_new p = {S("{\"nodeAttrs\": []}"), "etag2", "ann@example.com", "approval",
                                  "funnel"};
     int rc = store_policy_save(w->db, 1, &p, &rev);
-    rc = rc ? rc : store_tailnet_enable_https(w->db, 1);
+    rc = rc ? rc : store_tailnet_https(w->db, 1, true);
     return rc ? rc : store_request_decide(w->db, 1, "granted", S("ann@example.com"), S(""));
 }
 

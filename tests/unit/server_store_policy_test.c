@@ -168,7 +168,7 @@ static void every_fact_counts_and_nothing_else(void **state)
     MOVES(store_user_suspend(d, bob, true));
     MOVES(store_node_delete(d, node));
     MOVES(store_user_delete(d, bob));
-    MOVES(store_tailnet_enable_https(d, i.tailnet));
+    MOVES(store_tailnet_https(d, i.tailnet, true));
     STAYS(store_node_remote(d, i.node, S("198.51.100.1")));
     STAYS(store_node_rekey(d, i.node, slice_of(hash, sizeof hash)));
     STAYS(store_policy_settings_set(d, i.tailnet, &s));

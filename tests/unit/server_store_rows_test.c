@@ -76,7 +76,7 @@ static void tailnet_https(void **state)
     assert_int_equal(store_tailnet(d, &t), 0);
     assert_string_equal(t.name, "pango-lin");
     assert_false(t.https_enabled);
-    assert_int_equal(store_tailnet_enable_https(d, i.tailnet), 0);
+    assert_int_equal(store_tailnet_https(d, i.tailnet, true), 0);
     assert_int_equal(store_tailnet(d, &t), 0);
     assert_true(t.https_enabled);
 }

@@ -1,0 +1,71 @@
+/* The REST API: lists of devices and public URLs. */
+#include <errno.h>
+
+#include "server/app.h"
+
+struct listing {
+    struct app *a;
+    struct js *list;
+    int rc;
+};
+
+static void add_device(void *arg, const struct store_node *n)
+{
+    struct listing *l = arg;
+    struct js *j = js_object(), *addresses = js_array();
+    char name[TEXT_NAME_SIZE], created[WALL_TEXT_SIZE];
+    app_fqdn(l->a, n->label, name);
+    wall_format(n->created, created);
+    js_push_str(addresses, slice_str(n->ipv4));
+    js_push_str(addresses, slice_str(n->ipv6));
+    js_set_cstr(j, "nodeId", n->stable_id);
+    js_set_cstr(j, "name", name);
+    js_set_cstr(j, "hostname", n->hostname);
+    js_set_cstr(j, "user", n->login);
+    js_set_cstr(j, "os", n->os);
+    js_set_cstr(j, "clientVersion", n->version);
+    js_set(j, "addresses", addresses);
+    js_set_cstr(j, "created", created);
+    js_set_bool(j, "funnel", policy_state_may(l->a, n));
+    int64_t relays = store_node_online_relays(l->a->db, n->id);
+    l->rc = relays < 0 ? (int)relays : l->rc;
+    js_set_int(j, "relays", relays);
+    js_push(l->list, j);
+}
+
+static void add_funnels(void *arg, const struct store_node *n)
+{
+    struct listing *l = arg;
+    AUTO(js_freep) struct js *mine = bus_funnels(l->a, n);
+    l->rc = mine ? l->rc : -EIO;
+    for (size_t i = 0; i < js_len(mine); i++) {
+        struct js *f = js_ref(js_at(mine, i));
+        js_set_cstr(f, "nodeId", n->stable_id);
+        js_set_cstr(f, "user", n->login);
+        js_push(l->list, f);
+    }
+}
+
+static void reply_list(struct app *a, struct http_rq *rq, const char *name, store_node_fn fn)
+{
+    struct listing l = {.a = a, .list = js_array()};
+    AUTO(js_freep) struct js *j = js_object();
+    int rc = store_nodes_each(a->db, fn, &l);
+    rc = rc ? rc : l.rc;
+    js_set(j, name, l.list);
+    if (rc) {
+        reply_broken(rq, rc);
+    } else {
+        reply_json(rq, 200, j);
+    }
+}
+
+void api_devices(void *app, struct http_rq *rq)
+{
+    reply_list(app, rq, "devices", add_device);
+}
+
+void api_funnels(void *app, struct http_rq *rq)
+{
+    reply_list(app, rq, "funnels", add_funnels);
+}

@@ -1,0 +1,107 @@
+/* Settings of the tailnet that concern the policy: HTTPS, and how the file may be edited
+ * (policy.md 6.3 and 6.5). */
+#include <errno.h>
+#include <stdio.h>
+
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "server/app.h"
+
+static void answer(struct app *a, struct http_rq *rq)
+{
+    const struct store_policy_settings *s = policy_state_settings(a);
+    AUTO(js_freep) struct js *j = js_object();
+    js_set_bool(j, "httpsEnabled", a->tailnet.https_enabled);
+    js_set_bool(j, "aclsExternallyManagedOn", s->locked);
+    js_set_cstr(j, "aclsExternalLink", s->link);
+    js_set_bool(j, "policyRequireIfMatch", s->require_if_match);
+    js_set_bool(j, "policyFormatOnSave", s->format_on_save);
+    reply_json(rq, 200, j);
+}
+
+void api_settings_get(void *app, struct http_rq *rq)
+{
+    answer(app, rq);
+}
+
+/* null is "unchanged": absent. False: not a boolean. */
+static bool take_bool(const struct js *j, const char *name, bool *out)
+{
+    const struct js *v = js_get(j, name);
+    if (!v || js_kind(v) == JS_NULL) {
+        return true;
+    }
+    *out = js_get_bool(j, name, *out);
+    return js_kind(v) == JS_BOOL;
+}
+
+/* A page will show it as a link. */
+static bool take_link(const struct js *j, char *out, size_t size)
+{
+    const struct js *v = js_get(j, "aclsExternalLink");
+    if (!v || js_kind(v) == JS_NULL) {
+        return true;
+    }
+    struct slice link = js_str(v);
+    return js_kind(v) == JS_STR && text_printable(link, size - 1) &&
+           (!link.n || slice_starts(link, S("https://")) || slice_starts(link, S("http://"))) &&
+           slice_copy(link, out, size);
+}
+
+static int
+store_settings(struct app *a, struct http_rq *rq, const struct store_policy_settings *s, bool https)
+{
+    const struct identity *id = auth_identity(rq);
+    struct slice body = http_rq_body(rq);
+    char remote[ADDR_TEXT_SIZE];
+    struct buf detail = BUF_MAX(4096);
+    addr_format_ip(http_rq_peer(rq), remote);
+    buf_add(&detail, slice_sub(body, 0, 4000));
+    AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
+    int rc = tx ? store_policy_settings_set(a->db, a->tailnet.id, s) : -EIO;
+    rc = rc || https == a->tailnet.https_enabled ? rc
+                                                 : store_tailnet_https(a->db, a->tailnet.id, https);
+    rc = rc ? rc : store_change(a->db, a->tailnet.id, "settings", 0);
+    rc = rc ? rc
+            : store_audit(a->db, &(struct store_audit){a->tailnet.id, id->user.login,
+                                                       "TAILNET.UPDATE.SETTINGS", a->tailnet.name,
+                                                       buf_cstr(&detail), remote});
+    buf_deinit(&detail);
+    return rc ? rc : db_commit(&tx);
+}
+
+/* A body that is read by kind, not by table: null stands for "unchanged" everywhere. */
+void api_settings_patch(void *app, struct http_rq *rq)
+{
+    struct app *a = app;
+    char why[200];
+    struct store_policy_settings s = *policy_state_settings(a);
+    bool https = a->tailnet.https_enabled;
+    AUTO(js_freep) struct js *j = js_parse(http_rq_body(rq), 64 * KIB, why, sizeof why);
+    if (!j || js_kind(j) != JS_OBJECT || !take_bool(j, "httpsEnabled", &https) ||
+        !take_bool(j, "aclsExternallyManagedOn", &s.locked) ||
+        !take_bool(j, "policyRequireIfMatch", &s.require_if_match) ||
+        !take_bool(j, "policyFormatOnSave", &s.format_on_save) ||
+        !take_link(j, s.link, sizeof s.link)) {
+        reply_problem(rq, &(struct problem){400, "settings.invalid",
+                                            "a setting has a value of another kind",
+                                            "switches are true or false, links http(s) addresses"});
+        return;
+    }
+    if (https != a->tailnet.https_enabled && !auth_may(auth_identity(rq), PERM_NETWORK_WRITE)) {
+        reply_problem(rq, &(struct problem){403, "role.missing", "you may not switch HTTPS",
+                                            "ask an owner, admin or network admin"});
+        return;
+    }
+    int rc = store_settings(a, rq, &s, https);
+    if (rc) {
+        reply_broken(rq, rc);
+        return;
+    }
+    a->tailnet.https_enabled = https;
+    policy_state_set_settings(a, &s);
+    log_info("settings.changed", F_STR("by", auth_identity(rq)->user.login), F_BOOL("https", https),
+             F_BOOL("locked", s.locked));
+    answer(a, rq);
+    bus_wake(a);
+}
