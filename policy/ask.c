@@ -127,13 +127,17 @@ static void add_addresses(const struct row_build *b, addr_set set)
     }
 }
 
-/* Points of one principal stand side by side and share their terms. */
-bool asker_row(struct asker *a, struct ask_target *t, enum reach_side side)
+/* Fills t->row; false when there is no memory. Points of one principal stand side by side and share
+ * their terms. */
+static bool need_row(struct asker *a, struct ask_target *t, enum reach_side side)
 {
     size_t bits = side == REACH_SRC ? a->book->rule_count : a->book->item_count;
-    struct row_build b = {a, side == REACH_SRC ? &a->book->src : &a->book->dst,
-                          arena_alloc(a->arena, (bits / 64 + 1) * sizeof *b.row)};
+    struct row_build b = {a, side == REACH_SRC ? &a->book->src : &a->book->dst, NULL};
     const struct reach_point none = {.terms = NULL}, *last = &none;
+    if (t->row) {
+        return true;
+    }
+    b.row = arena_alloc(a->arena, (bits / 64 + 1) * sizeof *b.row);
     asker_fresh(a);
     for (size_t i = 0; b.row && i < t->count; i++) {
         const struct reach_point *p = t->at[i];
@@ -176,12 +180,15 @@ static void find_item(struct asker *a,
     }
 }
 
-static void find_items(struct asker *a,
+static bool find_items(struct asker *a,
                        const struct reach_question *q,
-                       const struct ask_target *src,
-                       const struct ask_target *dst)
+                       struct ask_target *src,
+                       struct ask_target *dst)
 {
     a->found_count = 0;
+    if (!need_row(a, src, REACH_SRC) || !need_row(a, dst, REACH_DST)) {
+        return false;
+    }
     for (size_t w = 0; w < a->book->item_count / 64 + 1; w++) {
         for (uint64_t bits = dst->row[w]; bits; bits &= bits - 1) {
             find_item(a, q, src, (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(bits), true);
@@ -192,6 +199,7 @@ static void find_items(struct asker *a,
             find_item(a, q, src, a->book->selfs[i], false);
         }
     }
+    return true;
 }
 
 /* Does a rule name the selector itself, or all? Then it covers whomever that means. */
@@ -200,6 +208,27 @@ static bool names(const uint32_t *terms, uint32_t count, const struct ask_target
     for (uint32_t i = 0; i < count; i++) {
         if (terms[i] == t->term || (terms[i] == TERM_ALL && !t->outside)) {
             return true;
+        }
+    }
+    return false;
+}
+
+/* Does one rule name both sides, in so many words? Most tests say what a rule says. */
+static bool named(const struct asker *a,
+                  const struct reach_question *q,
+                  const struct ask_target *src,
+                  const struct ask_target *dst)
+{
+    const uint32_t terms[] = {dst->term, TERM_ALL};
+    for (size_t t = 0; t < ARRAY_LEN(terms) - dst->outside; t++) {
+        const uint32_t *first = &a->book->dst.first[terms[t]];
+        for (uint32_t i = first[0]; i < first[1]; i++) {
+            const struct book_item *item = &a->book->items[a->book->dst.list[i]];
+            const struct book_rule *rule = &a->book->rules[item->rule];
+            if (names(rule->src, rule->src_count, src) &&
+                reach_item_fit(a->r, a->book, item, q) == FIT_YES) {
+                return true;
+            }
         }
     }
     return false;
@@ -327,15 +356,20 @@ static bool without_rules(const struct asker *a,
 
 enum ask_answer ask_all(struct asker *a,
                         const struct reach_question *q,
-                        const struct ask_target *src,
-                        const struct ask_target *dst,
+                        struct ask_target *src,
+                        struct ask_target *dst,
                         struct ask_pair *out_pair)
 {
     enum ask_answer answer;
     if (without_rules(a, src, dst, &answer, out_pair)) {
         return answer;
     }
-    find_items(a, q, src, dst);
+    if (named(a, q, src, dst)) {
+        return ASK_YES;
+    }
+    if (!find_items(a, q, src, dst)) {
+        return ASK_NO_MEMORY;
+    }
     if (!a->found_count) {
         return ASK_NO;
     }
@@ -356,15 +390,17 @@ enum ask_answer ask_all(struct asker *a,
 
 enum ask_answer ask_any(struct asker *a,
                         const struct reach_question *q,
-                        const struct ask_target *src,
-                        const struct ask_target *dst,
+                        struct ask_target *src,
+                        struct ask_target *dst,
                         struct ask_pair *out_pair)
 {
     enum ask_answer answer;
     if (without_rules(a, src, dst, &answer, out_pair)) {
         return answer;
     }
-    find_items(a, q, src, dst);
+    if (!find_items(a, q, src, dst)) {
+        return ASK_NO_MEMORY;
+    }
     for (size_t i = 0; i < a->found_count; i++) {
         const struct book_item *item = &a->book->items[a->found[i].item];
         const struct book_rule *rule = &a->book->rules[item->rule];

@@ -33,5 +33,3 @@ struct asker {
 
 /* All terms and rules unmarked. */
 void asker_fresh(struct asker *a);
-/* Fills t->row; false when there is no memory. */
-bool asker_row(struct asker *a, struct ask_target *t, enum reach_side side) MUST_CHECK;

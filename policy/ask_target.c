@@ -303,7 +303,7 @@ static bool drop_suspended(struct asker *a)
 }
 
 /* A target of the points picked; NULL without memory. */
-static struct ask_target *finish(struct asker *a, uint32_t term, bool made_up, enum reach_side side)
+static struct ask_target *finish(struct asker *a, uint32_t term, bool made_up)
 {
     struct ask_target *t = take(a, sizeof *t);
     bool suspended = drop_suspended(a);
@@ -318,7 +318,7 @@ static struct ask_target *finish(struct asker *a, uint32_t term, bool made_up, e
                              .outside = at[0]->outside,
                              .suspended = suspended,
                              .made_up = made_up};
-    return asker_row(a, t, side) ? t : NULL;
+    return t;
 }
 
 static void begin_pick(struct asker *a)
@@ -336,7 +336,7 @@ make_target(struct asker *a, const struct selector *s, enum reach_side side, cha
     bool made_up = pick(a, s, side, why);
     struct ask_target *t = NULL;
     if (!why[0] && a->point_count) {
-        t = finish(a, reach_term(a->r, s), made_up, side);
+        t = finish(a, reach_term(a->r, s), made_up);
         a->no_memory |= !t;
     }
     if (a->no_memory) {
@@ -350,7 +350,7 @@ make_target(struct asker *a, const struct selector *s, enum reach_side side, cha
     return t;
 }
 
-const struct ask_target *
+struct ask_target *
 asker_target(struct asker *a, const struct selector *s, enum reach_side side, char out_why[256])
 {
     struct map *known = side == REACH_SRC ? a->sources : a->destinations;
@@ -365,15 +365,15 @@ asker_target(struct asker *a, const struct selector *s, enum reach_side side, ch
     return t;
 }
 
-const struct ask_target *asker_self(struct asker *a, uint32_t user)
+struct ask_target *asker_self(struct asker *a, uint32_t user)
 {
     begin_pick(a);
     add_user(a, user);
     bool made_up = points_of_users(a);
-    return a->no_memory ? NULL : finish(a, TERM_USER + user, made_up, REACH_DST);
+    return a->no_memory ? NULL : finish(a, TERM_USER + user, made_up);
 }
 
-const struct ask_target *
+struct ask_target *
 asker_part(struct asker *a, const struct ask_target *whole, size_t first, size_t count)
 {
     struct ask_target *t = take(a, sizeof *t);
@@ -382,6 +382,7 @@ asker_part(struct asker *a, const struct ask_target *whole, size_t first, size_t
         t->at += first;
         t->count = count;
         t->term = TERM_NOBODY;
+        t->row = NULL;
     }
-    return t && asker_row(a, t, REACH_SRC) ? t : NULL;
+    return t;
 }

@@ -12,7 +12,8 @@
 #include "policy/posture.h"
 #include "policy/tests_priv.h"
 
-#define TIME_MAX SECONDS(2) /* policy.md 5.4: hostile sizes */
+#define TIME_MAX  SECONDS(2) /* policy.md 5.4: hostile sizes */
+#define NO_MEMORY "there is not enough memory for this test"
 
 struct runner {
     const struct policy *p;
@@ -146,8 +147,8 @@ static void fail_at(struct runner *u, const struct expectation *e, const char *w
 /* Of an ssh login that should be let in, or be checked: what it is instead. */
 static const char *instead(struct runner *u,
                            const struct expectation *e,
-                           const struct ask_target *src,
-                           const struct ask_target *dst)
+                           struct ask_target *src,
+                           struct ask_target *dst)
 {
     struct reach_question q = e->q;
     struct ask_pair pair;
@@ -157,8 +158,8 @@ static const char *instead(struct runner *u,
 
 static void expect(struct runner *u,
                    const struct expectation *e,
-                   const struct ask_target *src,
-                   const struct ask_target *dst)
+                   struct ask_target *src,
+                   struct ask_target *dst)
 {
     struct ask_pair pair;
     char what[160], from[96], to[96];
@@ -166,6 +167,10 @@ static void expect(struct runner *u,
                                      : ask_any(u->asker, &e->q, src, dst, &pair);
     if (answer == ASK_LATE) {
         fail_late(u, e->offset);
+        return;
+    }
+    if (answer == ASK_NO_MEMORY) {
+        fail_at(u, e, NO_MEMORY);
         return;
     }
     if ((answer == ASK_YES) == (e->want != NULL)) {
@@ -186,7 +191,7 @@ static void expect(struct runner *u,
 }
 
 /* autogroup:self is another destination for each user. */
-static void expect_self(struct runner *u, const struct expectation *e, const struct ask_target *src)
+static void expect_self(struct runner *u, const struct expectation *e, struct ask_target *src)
 {
     size_t before = u->failed, next;
     for (size_t i = 0; i < src->count && u->failed == before && !u->late; i = next) {
@@ -198,12 +203,12 @@ static void expect_self(struct runner *u, const struct expectation *e, const str
             fail_at(u, e, "the source is no user's device");
             return;
         }
-        const struct ask_target *part = asker_part(u->asker, src, i, next - i);
-        const struct ask_target *self = asker_self(u->asker, user);
+        struct ask_target *part = asker_part(u->asker, src, i, next - i);
+        struct ask_target *self = asker_self(u->asker, user);
         if (part && self) {
             expect(u, e, part, self);
         } else {
-            fail_at(u, e, "there is not enough memory for this test");
+            fail_at(u, e, NO_MEMORY);
             return;
         }
     }
@@ -211,7 +216,7 @@ static void expect_self(struct runner *u, const struct expectation *e, const str
 
 static void expect_at(struct runner *u,
                       struct expectation *e,
-                      const struct ask_target *src,
+                      struct ask_target *src,
                       const struct selector *where)
 {
     char why[256];
@@ -219,7 +224,7 @@ static void expect_at(struct runner *u,
         expect_self(u, e, src);
         return;
     }
-    const struct ask_target *dst = asker_target(u->asker, where, REACH_DST, why);
+    struct ask_target *dst = asker_target(u->asker, where, REACH_DST, why);
     if (!dst) {
         fail_at(u, e, why);
         return;
@@ -229,7 +234,7 @@ static void expect_at(struct runner *u,
 }
 
 /* Everything that the test at hand has in common. NULL after a complaint. */
-static const struct ask_target *
+static struct ask_target *
 begin_test(struct runner *u, const struct selector *src, const struct hujson_node *attrs)
 {
     char why[256];
@@ -239,7 +244,7 @@ begin_test(struct runner *u, const struct selector *src, const struct hujson_nod
     if (attrs) {
         policy_postures_hold(u->p, u->doc, attrs, u->postures);
     }
-    const struct ask_target *t = asker_target(u->asker, src, REACH_SRC, why);
+    struct ask_target *t = asker_target(u->asker, src, REACH_SRC, why);
     if (!t) {
         fail(u, src->offset, "src=%s", why);
     }
@@ -250,7 +255,7 @@ begin_test(struct runner *u, const struct selector *src, const struct hujson_nod
 
 static void run_dsts(struct runner *u,
                      const struct policy_test *t,
-                     const struct ask_target *src,
+                     struct ask_target *src,
                      const struct test_dst *at,
                      size_t count)
 {
@@ -269,7 +274,7 @@ static void run_dsts(struct runner *u,
 
 static void run_test(struct runner *u, const struct policy_test *t)
 {
-    const struct ask_target *src = begin_test(u, &t->src, t->posture_attrs);
+    struct ask_target *src = begin_test(u, &t->src, t->posture_attrs);
     if (src) {
         run_dsts(u, t, src, t->accept, t->accept_count);
         run_dsts(u, t, src, t->deny, t->deny_count);
@@ -280,7 +285,7 @@ static void run_test(struct runner *u, const struct policy_test *t)
 
 static void run_logins(struct runner *u,
                        const struct ssh_test *t,
-                       const struct ask_target *src,
+                       struct ask_target *src,
                        const struct words *logins)
 {
     for (size_t i = 0; i < logins->count; i++) {
@@ -303,7 +308,7 @@ static void run_logins(struct runner *u,
 
 static void run_ssh_test(struct runner *u, const struct ssh_test *t)
 {
-    const struct ask_target *src = begin_test(u, &t->src, t->posture_attrs);
+    struct ask_target *src = begin_test(u, &t->src, t->posture_attrs);
     if (src) {
         run_logins(u, t, src, &t->accept);
         run_logins(u, t, src, &t->check);
