@@ -137,15 +137,16 @@ static int canonical(const struct edit *e)
     return rc < 0 ? rc : same;
 }
 
-static bool format(struct buf *text)
+/* The plan as a patch on the tree, then formatted. */
+static bool patch_and_format(struct edit *e, struct buf *out)
 {
     struct hujson_diag diag;
-    AUTO(hujson_freep) struct hujson_doc *doc = NULL;
-    if (hujson_parse(buf_slice(text), EDIT_TEXT_MAX, &diag, &doc)) {
-        return false;
-    }
-    buf_clear(text);
-    return !hujson_format(doc, text);
+    struct buf patch = BUF_MAX(EDIT_TEXT_MAX);
+    edit_patch_print(e->doc, &e->plan, &patch);
+    bool ok = buf_ok(&patch) && !hujson_patch(e->doc, buf_slice(&patch), &diag) &&
+              !hujson_format(e->doc, out);
+    buf_deinit(&patch);
+    return ok;
 }
 
 static enum policy_edit_result
@@ -159,7 +160,7 @@ carry_out(struct edit *e, struct buf *out, struct policy_diags *out_diags)
         return POLICY_UNCHANGED;
     }
     int as_formatted = canonical(e);
-    if (as_formatted < 0 || !splice_all(e, out) || (as_formatted && !format(out))) {
+    if (as_formatted < 0 || !(as_formatted ? patch_and_format(e, out) : splice_all(e, out))) {
         say_full(out_diags);
         return POLICY_REFUSED;
     }

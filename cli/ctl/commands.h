@@ -6,6 +6,7 @@
 int ctl_standardize(struct ctl *c);
 int ctl_minimize(struct ctl *c);
 int ctl_fmt(struct ctl *c);
+int ctl_patch(struct ctl *c);
 
 /* judge.c: what the policy means */
 int ctl_check(struct ctl *c);

@@ -6,6 +6,7 @@
 #include "cli/ctl/report.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "policy/eval.h"
 
 #define RESULT_MAX (256 * MIB) /* every capability of every node of a large tailnet */

@@ -133,6 +133,13 @@ static void put_excerpt(FILE *to, bool utf8, struct slice text, const struct pla
     fprintf(to, "%6s | %*s%s^%s\n", "", indent, "", at->colour, at->plain);
 }
 
+void ctl_put_excerpt(const struct ctl *c, const struct ctl_source *src, int line, int column)
+{
+    struct place at = {line, column, ctl_paint(c->colour_out, "\033[36m"),
+                       ctl_paint(c->colour_out, "\033[0m")};
+    put_excerpt(stdout, c->utf8, src->text, &at);
+}
+
 /* ---- for people ---- */
 
 /* path:line:column, or nothing for what has no place in the file. */
@@ -294,12 +301,13 @@ int ctl_put_json(const struct ctl *c, const struct js *j)
     return rc;
 }
 
-int ctl_refuse_syntax(const struct ctl *c,
-                      const struct ctl_source *src,
-                      const struct hujson_diag *d)
+int ctl_refuse_text(const struct ctl *c,
+                    const struct ctl_source *src,
+                    const char *code,
+                    const struct hujson_diag *d)
 {
     struct policy_diag one = {.severity = POLICY_ERROR,
-                              .code = "syntax",
+                              .code = code,
                               .offset = d->offset,
                               .line = d->line,
                               .column = d->column};

@@ -22,15 +22,18 @@ void ctl_report_text(const struct ctl *c,
 void ctl_report_stderr(const struct ctl *c,
                        const struct ctl_source *src,
                        const struct policy_diags *diags);
-/* "line L, column C: message" on stderr (on a terminal with the line and a caret), or the object
- * with --json. CTL_REFUSED. */
-int ctl_refuse_syntax(const struct ctl *c,
-                      const struct ctl_source *src,
-                      const struct hujson_diag *d);
+/* One diagnostic of a text, CTL_REFUSED. code "syntax": "line L, column C: message" on stderr (on a
+ * terminal with the line and a caret), else as check shows it; or the object with --json. */
+int ctl_refuse_text(const struct ctl *c,
+                    const struct ctl_source *src,
+                    const char *code,
+                    const struct hujson_diag *d);
 /* An object on stdout, one line or pretty. 0, or an exit code after complaining. */
 int ctl_put_json(const struct ctl *c, const struct js *j) MUST_CHECK;
 /* Text from elsewhere, with what could move a terminal's cursor replaced. */
 void ctl_put_clean(FILE *to, bool utf8, struct slice rest);
+/* The line with a caret below it, on stdout. */
+void ctl_put_excerpt(const struct ctl *c, const struct ctl_source *src, int line, int column);
 /* A unified diff, coloured where colours are wanted. 0, or an exit code after complaining. */
 int ctl_put_diff(const struct ctl *c, struct slice unified) MUST_CHECK;
 size_t ctl_errors(const struct policy_diags *diags); /* how many of the diagnostics are errors */

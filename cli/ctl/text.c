@@ -34,7 +34,7 @@ static int document_read(struct ctl *c, const char *path, struct document *out)
         return ctl_complain(c, CTL_REFUSED, "cannot read the document", err_words(rc),
                             "give it more memory");
     }
-    return rc ? ctl_refuse_syntax(c, &src, &diag) : 0;
+    return rc ? ctl_refuse_text(c, &src, "syntax", &diag) : 0;
 }
 
 /* The new text: as one object, into the file, or as it is. */
@@ -121,6 +121,42 @@ int ctl_fmt(struct ctl *c)
     }
     rc = rc ? rc : put_formatted(c, c->args.words[0], buf_slice(&d.text), buf_slice(&out));
     buf_deinit(&out);
+    document_deinit(&d);
+    return rc;
+}
+
+/* ---- patch ---- */
+
+static int apply(struct ctl *c, struct document *d, const struct ctl_source *patch)
+{
+    struct hujson_diag diag;
+    int rc = hujson_patch(d->doc, patch->text, &diag);
+    if (rc == HUJSON_TOO_BIG) {
+        return too_big(c);
+    }
+    if (rc < 0) {
+        return ctl_complain(c, CTL_REFUSED, "cannot apply the patch", err_words(rc),
+                            "give it more memory");
+    }
+    return rc ? ctl_refuse_text(c, patch, rc == HUJSON_SYNTAX ? "syntax" : "patch", &diag) : 0;
+}
+
+int ctl_patch(struct ctl *c)
+{
+    struct document d = {.doc = NULL};
+    struct buf patch = BUF_MAX(0), out = BUF_MAX(TEXT_MAX);
+    int rc = document_read(c, c->args.words[0], &d);
+    rc = rc ? rc : ctl_read(c, c->args.words[1], &patch);
+    struct ctl_source src = {c->args.words[1], buf_slice(&patch)};
+    rc = rc ? rc : apply(c, &d, &src);
+    if (!rc && !c->args.format) {
+        buf_add(&out, hujson_text(d.doc));
+    } else if (!rc && hujson_format(d.doc, &out)) {
+        rc = too_big(c);
+    }
+    rc = rc ? rc : put_text(c, c->args.words[0], buf_slice(&out));
+    buf_deinit(&out);
+    buf_deinit(&patch);
     document_deinit(&d);
     return rc;
 }

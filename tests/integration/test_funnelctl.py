@@ -59,6 +59,7 @@ def test_the_manual_page_is_roff(tmp_path):
     (["policy", "standardize", "--facts", "x", "y"], "does not take --facts"),
     (["policy", "get", "--server"], "unknown option, or its value is missing"),
     (["policy", "check", "-", "--facts", "-"], "standard input can be read once"),
+    (["policy", "patch", "-", "-"], "standard input can be read once"),
     (["policy", "fmt", "-w", "-"], "standard input cannot be written to"),
     (["policy", "rollback", "../x", "--server", "https://x"], "this is no revision"),
     (["completion", "tcsh"], "bash, zsh or fish"),
@@ -115,6 +116,20 @@ def test_a_refused_text_changes_nothing(tmp_path):
     assert code == 1 and json.loads(out)["errors"][0] == {
         "code": "syntax", "pointer": "", "line": 1, "column": 10, "hint": "",
         "message": "invalid character '2' after array value (expecting ',' or ']')"}
+
+
+def test_a_patch_says_what_is_wrong_with_it(tmp_path):
+    doc, patch = tmp_path / "doc", tmp_path / "patch"
+    doc.write_text('{"a": 1}')
+    patch.write_text('[\n\t{"op": "replace", "path": "/a", "value": 2},\n\t{"op": "remove", "path": "/z"},\n]\n')
+    code, out, err = ctl("policy", "patch", "-w", doc, patch)
+    assert (code, out) == (1, "") and err.startswith(f"{patch}:3:2: error: patch operation 1: value not found") and "^" in err
+    assert doc.read_text() == '{"a": 1}'
+    patch.write_text("[}")
+    assert ctl("policy", "patch", doc, patch)[2] == "line 1, column 2: invalid character '}' at start of value\n"
+    patch.write_text('[{"op": "add", "path": "/b", "value": [1, 2]}]')
+    assert ctl("policy", "patch", "--format", doc, patch)[1] == '{"a": 1, "b": [1, 2]}\n'
+    assert json.loads(ctl("policy", "patch", "--json", doc, patch)[1]) == {"text": '{"a": 1,"b":[1, 2]}'}
 
 
 def test_what_cannot_be_read_is_said():

@@ -19,6 +19,11 @@ def cases(kind):
     return pytest.mark.parametrize("case", found, ids=lambda c: c["id"])
 
 
+def test_every_kind_is_run():
+    ours = {"hujson-parse", "hujson-format", "hujson-patch", "policy-edit", "policy-validate", "nodeattrs-eval"}
+    assert {c["kind"] for c in DATA["cases"]} == ours
+
+
 def ctl(*argv, stdin=b""):
     """Exit code, stdout and stderr as bytes. A crash or a hang is nobody's expectation."""
     done = subprocess.run([BIN / "funnelctl", "policy", *map(str, argv)], input=stdin, capture_output=True, timeout=60)
@@ -59,6 +64,23 @@ def test_format(case):
     assert (code, out.decode(), err) == (0, case["expect"]["text"], b"")
     assert ctl("fmt", "-", stdin=out)[1] == out
     assert ctl("fmt", "--check", "-", stdin=out)[:2] == (0, b"")
+
+
+@cases("hujson-patch")
+def test_patch(case, tmp_path):
+    doc, patch, expect = tmp_path / "doc", tmp_path / "patch", case["expect"]
+    doc.write_bytes(case["input"]["doc"].encode())
+    patch.write_bytes(case["input"]["patch"].encode())
+    code, out, err = ctl("patch", doc, patch)
+    if expect["result"] == "error":
+        assert (code, out) == (1, b"") and expect["message"] in err.decode()
+        assert ctl("patch", "-w", doc, patch)[0] == 1
+    else:
+        assert (code, out.decode(), err) == (0, expect["text"], b"")
+        if "formatted" in expect:
+            assert ctl("patch", "--format", doc, patch)[1].decode() == expect["formatted"]
+        assert ctl("patch", "-w", doc, patch)[:2] == (0, b"")
+    assert doc.read_bytes().decode() == expect["text"]
 
 
 @cases("policy-edit")

@@ -375,12 +375,87 @@ static void members_and_owners(void **state)
     }
 }
 
+/* ---- both ways mean the same ---- */
+
+static void formatted(struct slice text, struct buf *out)
+{
+    struct hujson_diag diag;
+    AUTO(hujson_freep) struct hujson_doc *d = NULL;
+    assert_int_equal(hujson_parse(text, TEXT_MAX, &diag, &d), 0);
+    buf_clear(out);
+    assert_int_equal(hujson_format(d, out), 0);
+}
+
+static enum policy_edit_result
+edit(unsigned which, struct slice text, struct buf *out, struct policy_diags *diags)
+{
+    struct slice owners[] = {S("autogroup:admin"), S("group:g")}, more = S("cy@example.com");
+    switch (which) {
+    case 0:
+        return policy_add_funnel(text, S("bob@example.com"), S("why"), out, diags);
+    case 1:
+        return policy_remove_funnel(text, S("cy@example.com"), out, diags);
+    case 2:
+        return policy_remove_funnel(text, S("autogroup:members"), out, diags);
+    case 3:
+        return policy_add_to_group(text, S("group:g"), more, out, diags);
+    default: /* foreign enum: a number of ours */
+        return policy_set_tag_owners(text, S("tag:a"), owners, 2, out, diags);
+    }
+}
+
+/* A canonical file is patched, the same one behind an empty line is spliced. */
+static void both_ways(void **state)
+{
+    (void)state;
+    int edited = 0, same_text = 0;
+    for (unsigned seed = 0; seed < ROUNDS; seed++) {
+        struct round r, other;
+        struct buf a = BUF_MAX(TEXT_MAX), b = BUF_MAX(TEXT_MAX);
+        begin(&r, seed);
+        begin(&other, seed);
+        buf_adds(&r.before, "\n");
+        formatted(buf_slice(&r.before), &a);
+        buf_clear(&r.before);
+        buf_clear(&other.before);
+        buf_add(&r.before, buf_slice(&a));
+        buf_adds(&other.before, "\n");
+        buf_add(&other.before, buf_slice(&a));
+        enum policy_edit_result did = edit(seed % 5, buf_slice(&r.before), &r.after, &r.diags);
+        enum policy_edit_result too =
+            edit(seed % 5, buf_slice(&other.before), &other.after, &other.diags);
+        if (did == POLICY_REFUSED || (did == POLICY_UNCHANGED) != (too == POLICY_UNCHANGED)) {
+            complain(&r, "the two do not agree");
+        }
+        if (did == POLICY_CHANGED) {
+            edited++;
+            assert_int_equal(too, POLICY_SPLICED);
+            values(buf_slice(&r.after), &a);
+            values(buf_slice(&other.after), &b);
+            buf_add(&r.again, buf_slice(&other.after));
+            if (!slice_eq(buf_slice(&a), buf_slice(&b)) ||
+                notes_in(buf_slice(&r.after)) != notes_in(buf_slice(&other.after))) {
+                complain(&r, "a patch and a splice differ");
+            }
+            formatted(buf_slice(&other.after), &a);
+            same_text += slice_eq(buf_slice(&a), buf_slice(&r.after));
+        }
+        buf_deinit(&a);
+        buf_deinit(&b);
+        end(&r);
+        end(&other);
+    }
+    printf("both ways: %d edited, %d of them the same text when formatted\n", edited, same_text);
+    assert_true(edited > ROUNDS / 4 && same_text > edited * 9 / 10); /* blank lines may differ */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(add_and_remove),
         cmocka_unit_test(removed_alone),
         cmocka_unit_test(members_and_owners),
+        cmocka_unit_test(both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
