@@ -4,7 +4,10 @@ import http.server
 import json
 import socketserver
 import sys
+import threading
 import time
+
+barriers, barriers_lock = {}, threading.Lock()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,6 +51,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(json.dumps([[k.lower(), v] for k, v in self.headers.items()]).encode(), kind="application/json")
         elif path.startswith("/big/"):
             self.big(int(path[5:]))
+        elif path.startswith("/together/"):
+            self.together(*map(int, path.split("/")[2:]))
         elif path == "/chunked":
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
@@ -78,6 +83,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self.reply(b"hello from the backend\n")
+
+    def together(self, count, size):
+        """`size` bytes for each, once `count` requests are here at the same time."""
+        with barriers_lock:
+            barrier = barriers.setdefault(count, threading.Barrier(count))
+        try:
+            barrier.wait(50)
+        except threading.BrokenBarrierError:
+            self.reply(b"not all came", 503)
+            return
+        self.big(size)
 
     def big(self, size):
         block = bytes(range(256)) * 256
