@@ -158,7 +158,7 @@ static void compare(const struct gen *g, const struct naive *n, const struct pol
         for (uint32_t a = 0; a < GEN_ATTRS; a++) {
             char name[64] = POLICY_FUNNEL;
             if (a) {
-                snprintf(name, sizeof name, "custom:attribute-%u", a);
+                snprintf(name, sizeof name, "nextdns:profile-%u", a);
             }
             bool naive = n->attrs[a * n->words + i / 64] >> (i % 64) & 1;
             if (policy_set_has(set, slice_str(name)) != naive) {
@@ -240,9 +240,9 @@ static void save(const struct gen *g, struct slice text, struct policy_snapshot 
     double times[REPEATS];
     struct buf edited = BUF_MAX(POLICY_SIZE_MAX);
     buf_add(&edited, text);
-    char *at = memmem(buf_tail(&edited) - edited.len + text.n / 4 * 3, text.n / 4,
-                      "custom:attribute-", 17);
-    memcpy(at, "custom:unheard-of", 17);
+    char *at =
+        memmem(buf_tail(&edited) - edited.len + text.n / 4 * 3, text.n / 4, "nextdns:profile-", 16);
+    memcpy(at, "nextdns:unheard-", 16);
     size_t changed = 0;
     for (int i = 0; i < REPEATS; i++) {
         struct policy_changes c;

@@ -207,7 +207,7 @@ void gen_policy(const struct gen *g, const char *extra, struct buf *out)
         for (size_t k = 0; k < GEN_ENTRY_ATTRS; k++) {
             buf_adds(out, k ? ", " : "");
             if (e->attrs[k]) {
-                buf_addf(out, "\"custom:attribute-%u\"", e->attrs[k]);
+                buf_addf(out, "\"nextdns:profile-%u\"", e->attrs[k]);
             } else {
                 buf_adds(out, "\"funnel\"");
             }
