@@ -283,19 +283,20 @@ judge_ports(struct attr_tests *run, const struct subject *on, const struct attr_
     const struct port_range *r = have ? t->allow : t->deny;
     size_t count = have ? t->allow_count : t->deny_count;
     for (size_t i = 0; i < count; i++) {
-        struct buf ports = BUF_MAX(32), attr = BUF_MAX(64), spoken = BUF_MAX(64);
-        port_ranges_print(&r[i], 1, &ports);
-        buf_addf(&attr, "funnel-ports?ports=%s", buf_cstr(&ports));
-        buf_addf(&spoken, "funnel on port %s", buf_cstr(&ports));
-        struct demand d = {.attr = have ? buf_slice(&attr) : S(POLICY_FUNNEL),
-                           .spoken = buf_cstr(&spoken),
+        char ports[12], attr[40], spoken[40];
+        if (r[i].last > r[i].first) {
+            text_fit(ports, sizeof ports, "%d-%d", r[i].first, r[i].last);
+        } else {
+            text_fit(ports, sizeof ports, "%d", r[i].first);
+        }
+        text_fit(attr, sizeof attr, "funnel-ports?ports=%s", ports);
+        text_fit(spoken, sizeof spoken, "funnel on port %s", ports);
+        struct demand d = {.attr = have ? slice_str(attr) : S(POLICY_FUNNEL),
+                           .spoken = spoken,
                            .offset = t->offset,
                            .have = have};
-        want_read(on->made ? run->made : run->real, buf_slice(&attr), &d.want);
+        want_read(on->made ? run->made : run->real, slice_str(attr), &d.want);
         judge(run, on, &d);
-        buf_deinit(&ports);
-        buf_deinit(&attr);
-        buf_deinit(&spoken);
     }
 }
 

@@ -11,11 +11,10 @@
 
 struct compare {
     struct policy_snapshot *before, *after; /* before may be NULL */
-    bool same_names;
-    uint32_t *name_to;                /* bit before → bit after, or NO_BIT */
-    uint32_t *app_before, *app_after; /* equal numbers: entries with equal app values */
-    uint32_t *last;                   /* per set before: 1 + the set it was compared with */
-    bool *equal;                      /* and the answer */
+    uint32_t *name_to;                      /* bit before → bit after, or NO_BIT */
+    uint32_t *app_before, *app_after;       /* equal numbers: entries with equal app values */
+    uint32_t *last;                         /* per set before: 1 + the set it was compared with */
+    bool *equal;                            /* and the answer */
 };
 
 /* ---- what the bits of the two have to do with each other ---- */
@@ -25,38 +24,43 @@ static void match_names(struct compare *c)
     const struct policy_snapshot *a = c->before, *b = c->after;
     size_t k = 0;
     c->name_to = mem_new_array(a->name_count, sizeof *c->name_to);
-    c->same_names = a->name_count == b->name_count;
     for (size_t i = 0; i < a->name_count; i++) {
         while (k < b->name_count && slice_cmp(b->names[k].name, a->names[i].name) < 0) {
             k++;
         }
         bool found = k < b->name_count && slice_eq(b->names[k].name, a->names[i].name);
         c->name_to[i] = found ? (uint32_t)k : NO_BIT;
-        c->same_names &= found && k == i;
     }
 }
 
-/* Numbers each entry by its app values: capabilities and texts, with their lengths, as the key. */
-static uint32_t *number_apps(const struct policy_snapshot *s, struct map *seen)
+/* All of what an entry gives as app values, with lengths, so that no two of them look alike. */
+static void put_apps(const struct attr_entry *e, struct buf *key)
+{
+    buf_clear(key);
+    for (size_t k = 0; k < e->app_count; k++) {
+        const struct app_grant *app = &e->apps[k];
+        buf_addf(key, "%zu %zu ", app->capability.text.n, app->value_count);
+        buf_add(key, app->capability.text);
+        for (size_t v = 0; v < app->value_count; v++) {
+            buf_addf(key, "%zu ", app->values[v].n);
+            buf_add(key, app->values[v]);
+        }
+    }
+}
+
+/* Equal numbers, equal values. Without memory for the key every entry is one of its own: then sets
+ * are compared in words. */
+static uint32_t *number_apps(const struct policy_snapshot *s, struct map *seen, uint32_t *next)
 {
     uint32_t *number = mem_new_array(s->app_count, sizeof *number);
     struct buf key = BUF_MAX(4 * POLICY_SIZE_MAX);
     for (size_t i = 0; i < s->app_count; i++) {
-        const struct attr_entry *e = s->apps[i].entry;
-        buf_clear(&key);
-        for (size_t k = 0; k < e->app_count; k++) {
-            const struct app_grant *app = &e->apps[k];
-            buf_addf(&key, "%zu %zu ", app->capability.text.n, app->value_count);
-            buf_add(&key, app->capability.text);
-            for (size_t v = 0; v < app->value_count; v++) {
-                buf_addf(&key, "%zu ", app->values[v].n);
-                buf_add(&key, app->values[v]);
-            }
+        put_apps(s->apps[i].entry, &key);
+        uintptr_t known = buf_ok(&key) ? (uintptr_t)map_get(seen, buf_slice(&key)) : 0;
+        number[i] = known ? (uint32_t)known : ++*next;
+        if (!known && buf_ok(&key)) {
+            map_set(seen, buf_slice(&key), (void *)(uintptr_t)number[i]);
         }
-        uintptr_t n = (uintptr_t)map_get(seen, buf_slice(&key));
-        n = n ? n : map_count(seen) + 1;
-        map_set(seen, buf_slice(&key), (void *)n);
-        number[i] = (uint32_t)n;
     }
     buf_deinit(&key);
     return number;
@@ -68,9 +72,10 @@ static void compare_init(struct compare *c)
         return;
     }
     AUTO(map_freep) struct map *seen = map_new();
+    uint32_t next = 0;
     match_names(c);
-    c->app_before = number_apps(c->before, seen);
-    c->app_after = number_apps(c->after, seen);
+    c->app_before = number_apps(c->before, seen, &next);
+    c->app_after = number_apps(c->after, seen, &next);
     c->last = mem_new_array(c->before->set_count, sizeof *c->last);
     c->equal = mem_new_array(c->before->set_count, sizeof *c->equal);
 }

@@ -80,7 +80,7 @@ static void put_key(struct buf *out, struct slice name)
 static void order_names(struct build *b)
 {
     struct policy_snapshot *s = b->s;
-    struct buf key = BUF_MAX(8 * KIB);
+    struct buf key = BUF_MAX(8 * POLICY_SIZE_MAX); /* an escape is six bytes at most */
     qsort(s->names, s->name_count, sizeof *s->names, by_name);
     s->funnel = NO_BIT;
     for (size_t i = 0; i < s->name_count && !b->no_memory; i++) {

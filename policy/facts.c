@@ -1,21 +1,30 @@
 /*
- * Plain arrays for the evaluator, which walks them, and two maps for those who ask by name. Text
- * lives in one arena, so that letting go of ten thousand devices is a handful of frees.
+ * Plain arrays for the evaluator, which walks them, and two tables for those who ask by name. Text
+ * lives in chunks, so that letting go of ten thousand devices is a handful of frees. (Not
+ * lib/base/arena.h: that one has a bound and answers when it is reached, these facts have neither.)
  */
 #include "policy/facts.h"
 
 #include <stdlib.h>
 
-#include "lib/base/arena.h"
 #include "lib/base/mem.h"
 #include "policy/names.h"
 
-enum { PORTS_MAX = 256 /* of the default list: more ranges than an ingress listens on */ };
+enum {
+    PORTS_MAX = 256, /* of the default list: more ranges than an ingress listens on */
+    CHUNK = 64 * KIB,
+};
+
+struct chunk {
+    struct chunk *next;
+    size_t used, size;
+    max_align_t bytes[];
+};
 
 struct facts {
     struct policy_facts seen; /* first: a pointer to the one is a pointer to the other */
     int refs;                 /* atomic */
-    struct arena *text;
+    struct chunk *chunks;
     struct name_table logins, labels; /* to positions */
     size_t user_room, device_room;
 };
@@ -58,11 +67,17 @@ const char *policy_role_name(enum policy_role role)
 
 static void *take(struct facts *w, size_t size)
 {
-    void *p = arena_alloc(w->text, size);
-    if (!p) {
-        mem_exhausted();
+    size_t rounded = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    struct chunk *c = w->chunks;
+    if (!c || c->size - c->used < rounded) {
+        size_t room = rounded > CHUNK ? rounded : CHUNK;
+        c = mem_new(sizeof *c + room);
+        c->size = room;
+        c->next = w->chunks;
+        w->chunks = c;
     }
-    return p;
+    c->used += rounded;
+    return (char *)c->bytes + c->used - rounded;
 }
 
 static struct slice keep(struct facts *w, struct slice s)
@@ -79,15 +94,20 @@ struct slice policy_facts_keep(struct policy_facts *f, struct slice text)
     return keep(whole(f), text);
 }
 
+static void set_ports(struct policy_facts *f, const struct port_range *ports, size_t count)
+{
+    mem_free(f->funnel_ports);
+    f->funnel_ports = mem_new_array(count, sizeof *ports);
+    f->funnel_port_count = count;
+    memcpy(f->funnel_ports, ports, count * sizeof *ports);
+}
+
 struct policy_facts *policy_facts_new(void)
 {
     struct facts *w = mem_new(sizeof *w);
     w->refs = 1;
-    w->text = arena_new(SIZE_MAX);
     names_init(&w->logins, NAME_FOLDED, 0);
-    if (!policy_facts_ports(&w->seen, S("443,8443,10000"))) {
-        mem_exhausted(); /* cannot be: that is a port list */
-    }
+    set_ports(&w->seen, (const struct port_range[]){{443, 443}, {8443, 8443}, {10000, 10000}}, 3);
     return &w->seen;
 }
 
@@ -110,7 +130,11 @@ void policy_facts_unref(struct policy_facts *f)
     mem_free(f->funnel_ports);
     names_deinit(&w->logins);
     names_deinit(&w->labels);
-    arena_free(w->text);
+    for (struct chunk *c = w->chunks; c;) {
+        struct chunk *next = c->next;
+        mem_free(c);
+        c = next;
+    }
     mem_free(w);
 }
 
@@ -208,10 +232,7 @@ bool policy_facts_ports(struct policy_facts *f, struct slice list)
     if (!port_list_parse(list, ports, PORTS_MAX, &count)) {
         return false;
     }
-    mem_free(f->funnel_ports);
-    f->funnel_ports = mem_new_array(count, sizeof *ports);
-    f->funnel_port_count = count;
-    memcpy(f->funnel_ports, ports, count * sizeof *ports);
+    set_ports(f, ports, count);
     return true;
 }
 

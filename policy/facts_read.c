@@ -23,6 +23,8 @@ struct reader {
     struct policy_facts *f;
     char *why;
     struct buf text; /* the string read last */
+    struct buf name; /* of the member at hand */
+    struct buf key;  /* of the user or node at hand */
 };
 
 static bool refuse(struct reader *r, size_t offset, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -78,18 +80,17 @@ static bool must_be_names(struct reader *r, const struct hujson_node *n)
         return false;
     }
     AUTO(map_freep) struct map *seen = map_new();
-    struct buf name = BUF_MAX(NAME_MAX_BYTES);
     bool ok = true;
     for (size_t i = 0; ok && i < hujson_count(n); i++) {
-        buf_clear(&name);
-        ok = (hujson_name(r->doc, n, i, &name) && buf_ok(&name) && name.len) ||
+        buf_clear(&r->name);
+        ok = (hujson_name(r->doc, n, i, &r->name) && r->name.len) ||
              refuse(r, hujson_name_offset(n, i), "a name of at most %d bytes must stand here",
                     NAME_MAX_BYTES);
-        if (ok && map_set(seen, buf_slice(&name), r)) {
-            ok = refuse(r, hujson_name_offset(n, i), "\"%s\" stands here twice", buf_cstr(&name));
+        if (ok && map_set(seen, buf_slice(&r->name), r)) {
+            ok =
+                refuse(r, hujson_name_offset(n, i), "\"%s\" stands here twice", buf_cstr(&r->name));
         }
     }
-    buf_deinit(&name);
     return ok;
 }
 
@@ -102,6 +103,7 @@ struct member_reader {
     read_fn read;
 };
 
+/* Names have been judged by must_be_names. */
 static bool read_member(struct reader *r,
                         const struct hujson_node *obj,
                         size_t i,
@@ -109,20 +111,18 @@ static bool read_member(struct reader *r,
                         size_t count,
                         void *into)
 {
-    struct buf name = BUF_MAX(NAME_MAX_BYTES);
     const struct hujson_node *value = hujson_at(obj, i);
-    bool ok = hujson_name(r->doc, obj, i, &name), known = false;
-    for (size_t k = 0; k < count && !known; k++) {
-        known = slice_eq(buf_slice(&name), slice_str(table[k].name));
-        if (known && hujson_kind(value) != HUJSON_NULL && table[k].read) {
-            ok = table[k].read(r, value, into);
+    buf_clear(&r->name);
+    if (!hujson_name(r->doc, obj, i, &r->name)) {
+        return false;
+    }
+    for (size_t k = 0; k < count; k++) {
+        if (slice_eq(buf_slice(&r->name), slice_str(table[k].name))) {
+            return hujson_kind(value) == HUJSON_NULL || !table[k].read ||
+                   table[k].read(r, value, into);
         }
     }
-    if (!known) {
-        ok = refuse(r, hujson_name_offset(obj, i), "unknown member \"%s\"", buf_cstr(&name));
-    }
-    buf_deinit(&name);
-    return ok;
+    return refuse(r, hujson_name_offset(obj, i), "unknown member \"%s\"", buf_cstr(&r->name));
 }
 
 static bool read_members(struct reader *r,
@@ -212,22 +212,21 @@ static const struct member_reader device_members[] = {
 
 static bool read_device(struct reader *r, const struct hujson_node *nodes, size_t i)
 {
-    struct buf name = BUF_MAX(NAME_MAX_BYTES);
     const struct hujson_node *n = hujson_at(nodes, i);
     struct draft t = {.d = {.id = (int64_t)i + 1, .user = POLICY_NO_USER}};
-    bool ok = hujson_name(r->doc, nodes, i, &name);
-    ok = ok && read_members(r, n, device_members, ARRAY_LEN(device_members), &t);
+    bool ok = read_members(r, n, device_members, ARRAY_LEN(device_members), &t);
     const struct hujson_node *user = ok ? hujson_find(r->doc, n, S("user")) : NULL;
     if (user && hujson_kind(user) == HUJSON_STRING && t.d.user == POLICY_NO_USER && !t.d.external &&
         !t.d.tag_count) {
         ok = refuse(r, hujson_offset(user), "this login is not among the users");
     }
+    buf_clear(&r->key);
+    ok = ok && hujson_name(r->doc, nodes, i, &r->key);
     if (ok) {
-        t.d.name = buf_slice(&name);
+        t.d.name = buf_slice(&r->key);
         policy_facts_device(r->f, &t.d);
     }
     mem_free(t.tags);
-    buf_deinit(&name);
     return ok;
 }
 
@@ -264,26 +263,30 @@ static bool read_ports(struct reader *r, const struct hujson_node *n, void *into
             refuse(r, hujson_offset(n), "\"%s\" is not a list of ports", buf_cstr(&r->text)));
 }
 
+static bool read_user(struct reader *r, const struct hujson_node *users, size_t i)
+{
+    struct policy_user u = {.role = POLICY_MEMBER};
+    struct slice role;
+    buf_clear(&r->key);
+    if (!hujson_name(r->doc, users, i, &r->key) || !get_text(r, hujson_at(users, i), &role)) {
+        return false;
+    }
+    if (!policy_role_parse(role, &u.role)) {
+        return refuse(r, hujson_offset(hujson_at(users, i)), "\"%s\" is not a role",
+                      buf_cstr(&r->text));
+    }
+    u.login = buf_slice(&r->key);
+    policy_facts_user(r->f, &u);
+    return true;
+}
+
 static bool read_users(struct reader *r, const struct hujson_node *n, void *into)
 {
-    struct buf login = BUF_MAX(NAME_MAX_BYTES);
     (void)into;
     bool ok = must_be_names(r, n);
     for (size_t i = 0; ok && i < hujson_count(n); i++) {
-        struct policy_user u = {.role = POLICY_MEMBER};
-        struct slice role;
-        buf_clear(&login);
-        ok = hujson_name(r->doc, n, i, &login) && get_text(r, hujson_at(n, i), &role);
-        if (ok && !policy_role_parse(role, &u.role)) {
-            ok = refuse(r, hujson_offset(hujson_at(n, i)), "\"%s\" is not a role",
-                        buf_cstr(&r->text));
-        }
-        u.login = buf_slice(&login);
-        if (ok) {
-            policy_facts_user(r->f, &u);
-        }
+        ok = read_user(r, n, i);
     }
-    buf_deinit(&login);
     return ok;
 }
 
@@ -351,11 +354,18 @@ int policy_facts_read(struct slice text, char out_why[256], struct policy_facts 
         return rc < 0 ? err_trace(rc) : POLICY_FACTS_BAD;
     }
     AUTO(policy_facts_unrefp) struct policy_facts *f = policy_facts_new();
-    struct reader r = {.doc = doc, .f = f, .why = out_why, .text = BUF_MAX(NAME_MAX_BYTES)};
-    bool ok = read_tailnet(&r);
-    buf_deinit(&r.text);
+    struct reader r = {.doc = doc, .f = f, .why = out_why};
+    struct buf *const bufs[] = {&r.text, &r.name, &r.key};
+    for (size_t i = 0; i < ARRAY_LEN(bufs); i++) {
+        *bufs[i] = BUF_MAX(NAME_MAX_BYTES);
+        rc = rc ? rc : buf_reserve(bufs[i], NAME_MAX_BYTES); /* once, so that full means too long */
+    }
+    bool ok = !rc && read_tailnet(&r);
+    for (size_t i = 0; i < ARRAY_LEN(bufs); i++) {
+        buf_deinit(bufs[i]);
+    }
     if (!ok) {
-        return POLICY_FACTS_BAD;
+        return rc ? err_origin(-ENOMEM) : POLICY_FACTS_BAD;
     }
     policy_facts_seal(f);
     *out_facts = STEAL(f);

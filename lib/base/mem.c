@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-NORETURN void mem_exhausted(void)
+static NORETURN void out_of_memory(void)
 {
     static const char text[] = "out of memory for a fixed-size object: giving up\n";
     (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
@@ -17,7 +17,7 @@ void *mem_new(size_t size)
 {
     void *p = calloc(1, size ? size : 1);
     if (!p) {
-        mem_exhausted();
+        out_of_memory();
     }
     return p;
 }
@@ -26,7 +26,7 @@ void *mem_new_array(size_t count, size_t size)
 {
     void *p = calloc(count ? count : 1, size ? size : 1); /* calloc checks the product */
     if (!p) {
-        mem_exhausted();
+        out_of_memory();
     }
     return p;
 }

@@ -17,8 +17,6 @@ void mem_free(void *ptr); /* takes NULL */
 /* After a burst: what was freed goes back to the system; the allocator would keep it for the next.
  */
 void mem_give_back(void);
-/* What mem_new does when there is none: for an allocator that stands on mem_try. */
-NORETURN void mem_exhausted(void);
 
 static inline void mem_freep(void *ptr_to_ptr)
 {
