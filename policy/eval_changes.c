@@ -10,11 +10,11 @@
 #include "policy/eval_priv.h"
 
 struct compare {
-    struct policy_snapshot *before, *after; /* before may be NULL */
-    uint32_t *name_to;                      /* bit before → bit after, or NO_BIT */
-    uint32_t *app_before, *app_after;       /* equal numbers: entries with equal app values */
-    uint32_t *last;                         /* per set before: 1 + the set it was compared with */
-    bool *equal;                            /* and the answer */
+    struct policy_snapshot *before, *after;
+    uint32_t *name_to;                /* bit before → bit after, or NO_BIT */
+    uint32_t *app_before, *app_after; /* equal numbers: entries with equal app values */
+    uint32_t *last;                   /* per set before: 1 + the set it was compared with */
+    bool *equal;                      /* and the answer */
 };
 
 /* ---- what the bits of the two have to do with each other ---- */
@@ -56,10 +56,10 @@ static uint32_t *number_apps(const struct policy_snapshot *s, struct map *seen, 
     struct buf key = BUF_MAX(4 * POLICY_SIZE_MAX);
     for (size_t i = 0; i < s->app_count; i++) {
         put_apps(s->apps[i].entry, &key);
-        uintptr_t known = buf_ok(&key) ? (uintptr_t)map_get(seen, buf_slice(&key)) : 0;
-        number[i] = known ? (uint32_t)known : ++*next;
+        const uint32_t *known = buf_ok(&key) ? map_get(seen, buf_slice(&key)) : NULL;
+        number[i] = known ? *known : ++*next;
         if (!known && buf_ok(&key)) {
-            map_set(seen, buf_slice(&key), (void *)(uintptr_t)number[i]);
+            map_set(seen, buf_slice(&key), &number[i]);
         }
     }
     buf_deinit(&key);
@@ -68,9 +68,6 @@ static uint32_t *number_apps(const struct policy_snapshot *s, struct map *seen, 
 
 static void compare_init(struct compare *c)
 {
-    if (!c->before) {
-        return;
-    }
     AUTO(map_freep) struct map *seen = map_new();
     uint32_t next = 0;
     match_names(c);
@@ -170,46 +167,63 @@ static bool ports_missing(const struct set_slot *want, const struct set_slot *ha
     return false;
 }
 
-static void add_change(struct compare *c, struct policy_changes *out, size_t before, size_t after)
+/* Position POLICY_NOWHERE: not there, which is as good as having nothing. */
+struct side {
+    const struct policy_snapshot *s; /* NULL: never was */
+    size_t at;
+};
+
+static const struct set_slot *side_slot(const struct side *side)
 {
     static const struct set_slot none;
-    bool was = before != POLICY_NOWHERE, is = after != POLICY_NOWHERE;
-    const struct set_slot *x = was ? &c->before->slots[c->before->device_set[before]] : &none;
-    const struct set_slot *y = is ? &c->after->slots[c->after->device_set[after]] : &none;
+    return side->at == POLICY_NOWHERE ? &none : device_slot(side->s, side->at);
+}
+
+static void
+add_change(struct policy_changes *out, int64_t id, struct side before, struct side after)
+{
     out->at[out->count++] = (struct policy_change){
-        .id = was ? c->before->facts->devices[before].id : c->after->facts->devices[after].id,
-        .loses_funnel = ports_missing(x, y),
-        .gains_funnel = ports_missing(y, x),
-        .before = before,
-        .after = after,
+        .id = id,
+        .loses_funnel = ports_missing(side_slot(&before), side_slot(&after)),
+        .gains_funnel = ports_missing(side_slot(&after), side_slot(&before)),
+        .before = before.at,
+        .after = after.at,
     };
+}
+
+/* One that came or went; with nothing, nobody needs to know. */
+static void add_lone(struct policy_changes *out, struct side before, struct side after)
+{
+    const struct side *there = before.at == POLICY_NOWHERE ? &after : &before;
+    if (there->s->device_set[there->at]) {
+        add_change(out, there->s->facts->devices[there->at].id, before, after);
+    }
 }
 
 /* Both lists of devices are in the order of ids. */
 static void merge(struct compare *c, struct policy_changes *out)
 {
-    size_t i = 0, k = 0, a_count = c->before ? c->before->facts->device_count : 0;
-    const struct policy_facts *f = c->after->facts;
-    while (i < a_count || k < f->device_count) {
-        int64_t a = i < a_count ? c->before->facts->devices[i].id : INT64_MAX;
-        int64_t b = k < f->device_count ? f->devices[k].id : INT64_MAX;
-        if (a == b) {
-            if (!pair_equal(c, c->before->device_set[i], c->after->device_set[k])) {
-                add_change(c, out, i, k);
-            }
-            i++;
-            k++;
-        } else if (a < b) {
-            if (c->before->device_set[i]) {
-                add_change(c, out, i, POLICY_NOWHERE);
-            }
-            i++;
-        } else {
-            if (c->after->device_set[k]) {
-                add_change(c, out, POLICY_NOWHERE, k);
-            }
-            k++;
+    const struct policy_facts *f = c->before->facts, *g = c->after->facts;
+    struct side a = {c->before, 0}, b = {c->after, 0};
+    const struct side gone = {c->before, POLICY_NOWHERE}, none = {c->after, POLICY_NOWHERE};
+    while (a.at < f->device_count && b.at < g->device_count) {
+        int64_t id = f->devices[a.at].id, other = g->devices[b.at].id;
+        if (id == other &&
+            !pair_equal(c, c->before->device_set[a.at], c->after->device_set[b.at])) {
+            add_change(out, id, a, b);
+        } else if (id < other) {
+            add_lone(out, a, none);
+        } else if (id > other) {
+            add_lone(out, gone, b);
         }
+        a.at += id <= other;
+        b.at += id >= other;
+    }
+    for (; a.at < f->device_count; a.at++) {
+        add_lone(out, a, none);
+    }
+    for (; b.at < g->device_count; b.at++) {
+        add_lone(out, gone, b);
     }
 }
 
@@ -233,12 +247,18 @@ void policy_changes(const struct policy_snapshot *before,
                     const struct policy_snapshot *after,
                     struct policy_changes *out_changes)
 {
-    struct compare c = {.before = snapshot_words(before), .after = snapshot_words(after)};
     size_t most = after->facts->device_count + (before ? before->facts->device_count : 0);
     *out_changes = (struct policy_changes){.at = mem_new_array(most, sizeof *out_changes->at)};
-    compare_init(&c);
-    merge(&c, out_changes);
-    compare_deinit(&c);
+    if (before) {
+        struct compare c = {.before = snapshot_words(before), .after = snapshot_words(after)};
+        compare_init(&c);
+        merge(&c, out_changes);
+        compare_deinit(&c);
+    } else {
+        for (size_t i = 0; i < after->facts->device_count; i++) {
+            add_lone(out_changes, (struct side){NULL, POLICY_NOWHERE}, (struct side){after, i});
+        }
+    }
     losses_first(out_changes);
 }
 

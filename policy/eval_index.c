@@ -303,24 +303,28 @@ static void entry_bits(struct build *b, const struct attr_entry *e)
     }
 }
 
+static void give(struct build *b, const struct selector *target)
+{
+    uint64_t *row = target_row(b, target);
+    for (size_t i = 0; row && i < b->bit_count; i++) {
+        row_set(row, b->bits[i]);
+    }
+}
+
 static void fill_rows(struct build *b)
 {
     const struct policy *p = b->s->policy;
+    if (p->randomize_client_port) {
+        row_set(b->s->all, names_get(&b->bit_of, RANDOM_PORT)); /* observed: on every device */
+    }
     for (size_t i = 0; !b->no_memory && i < p->entry_count; i++) {
         const struct attr_entry *e = &p->entries[i];
-        if (!e->targets.count) {
-            continue;
+        if (e->targets.count) {
+            entry_bits(b, e);
         }
-        entry_bits(b, e);
-        for (size_t k = 0; b->bit_count && k < e->targets.count; k++) {
-            uint64_t *row = target_row(b, &e->targets.at[k]);
-            for (size_t n = 0; row && n < b->bit_count; n++) {
-                row_set(row, b->bits[n]);
-            }
+        for (size_t k = 0; k < e->targets.count; k++) {
+            give(b, &e->targets.at[k]);
         }
-    }
-    if (p->randomize_client_port && !b->no_memory) {
-        row_set(b->s->all, names_get(&b->bit_of, RANDOM_PORT)); /* observed: on every device */
     }
 }
 

@@ -120,7 +120,7 @@ static inline size_t row_next(const uint64_t *row, size_t from, size_t end)
 /* Asking changes nothing in a snapshot but what was put into words. */
 static inline struct policy_snapshot *snapshot_words(const struct policy_snapshot *s)
 {
-    return (struct policy_snapshot *)(uintptr_t)s;
+    return unconst(s);
 }
 
 static inline const uint64_t *set_row(const struct policy_snapshot *s, size_t set)

@@ -95,7 +95,7 @@ static int intern(struct policy_snapshot *s, const uint64_t *row, uint32_t *out_
 static int first_sets(struct policy_snapshot *s)
 {
     s->set_room = FIRST_SETS;
-    s->table_size = FIRST_SETS * 2;
+    s->table_size = 2 * s->set_room;
     s->sets = mem_try(s->set_room * s->words * sizeof *s->sets);
     s->slots = mem_try(s->set_room * sizeof *s->slots);
     s->table = mem_try(s->table_size * sizeof *s->table);
@@ -136,13 +136,16 @@ static int sweep(struct policy_snapshot *s)
     struct sweep w = {.row = mem_try(s->words * sizeof *w.row),
                       .by_user = mem_try((s->facts->user_count + 1) * sizeof *w.by_user)};
     uint32_t empty;
-    int rc = w.row && w.by_user ? intern(s, w.row, &empty) : err_origin(-ENOMEM);
-    for (size_t i = 0; !rc && i < s->facts->device_count; i++) {
-        rc = sweep_device(s, &w, &s->facts->devices[i], &s->device_set[i]);
+    int rc = -ENOMEM;
+    if (w.row && w.by_user) {
+        rc = intern(s, w.row, &empty);
+        for (size_t i = 0; !rc && i < s->facts->device_count; i++) {
+            rc = sweep_device(s, &w, &s->facts->devices[i], &s->device_set[i]);
+        }
     }
     mem_free(w.row);
     mem_free(w.by_user);
-    return rc;
+    return rc ? err_trace(rc) : 0;
 }
 
 int policy_evaluate(struct policy *p,

@@ -184,10 +184,11 @@ static const char *role_article(enum policy_role role)
 static void say_miss(const struct explainer *x, enum miss m, struct policy_reason *r)
 {
     struct slice name = x->d->name;
-    struct slice login = x->owner ? x->owner->login : S("");
+    static const struct policy_user nobody = {.login = {"", 0}};
+    const struct policy_user *owner = x->owner ? x->owner : &nobody;
+    struct slice login = owner->login;
     switch (m) {
     case MISS_NOT:
-        return;
     case MISS_PORT: /* written by who knows the entry */
         return;
     case MISS_SUSPENDED:
@@ -204,8 +205,8 @@ static void say_miss(const struct explainer *x, enum miss m, struct policy_reaso
         say(TEXT(r), SLICE_FMT " is not in %s", SLICE_ARG(login), r->selector);
         break;
     case MISS_ROLE:
-        say(TEXT(r), SLICE_FMT " is %s %s", SLICE_ARG(login), role_article(x->owner->role),
-            policy_role_name(x->owner->role));
+        say(TEXT(r), SLICE_FMT " is %s %s", SLICE_ARG(login), role_article(owner->role),
+            policy_role_name(owner->role));
         break;
     case MISS_TAG:
         say(TEXT(r), SLICE_FMT " has ", SLICE_ARG(name));

@@ -31,7 +31,7 @@ struct facts {
 
 static struct facts *whole(const struct policy_facts *f)
 {
-    return (struct facts *)(uintptr_t)f;
+    return unconst(f);
 }
 
 static const struct {

@@ -9,6 +9,7 @@
 #include "lib/base/err.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "lib/hujson/hujson.h"
 #include "policy/facts.h"
 
@@ -33,11 +34,12 @@ static bool refuse(struct reader *r, size_t offset, const char *fmt, ...)
 {
     int line, column;
     hujson_position(r->doc, offset, &line, &column);
-    int n = snprintf(r->why, WHY_SIZE, "line %d, column %d: ", line, column);
+    char what[WHY_SIZE];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(r->why + n, WHY_SIZE - (size_t)n, fmt, ap);
+    (void)vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
+    text_cut(r->why, WHY_SIZE, "line %d, column %d: %s", line, column, what);
     return false;
 }
 
@@ -46,6 +48,7 @@ static bool refuse(struct reader *r, size_t offset, const char *fmt, ...)
 /* Borrowed until the next string is read. */
 static bool get_text(struct reader *r, const struct hujson_node *n, struct slice *out_text)
 {
+    *out_text = S("");
     buf_clear(&r->text);
     if (hujson_kind(n) != HUJSON_STRING || !hujson_string(r->doc, n, &r->text) ||
         !buf_ok(&r->text)) {
@@ -348,7 +351,7 @@ int policy_facts_read(struct slice text, char out_why[256], struct policy_facts 
     int rc = hujson_parse(text, TEXT_MAX, &diag, &doc);
     if (rc) {
         if (rc > 0) {
-            snprintf(out_why, WHY_SIZE, "line %d, column %d: %s", diag.line, diag.column,
+            text_cut(out_why, WHY_SIZE, "line %d, column %d: %s", diag.line, diag.column,
                      diag.text);
         }
         return rc < 0 ? err_trace(rc) : POLICY_FACTS_BAD;

@@ -167,9 +167,9 @@ static void failing(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_int_equal(check(with(cases[i].test), facts), POLICY_INVALID);
         assert_int_equal(errors(), 1);
-        const struct policy_diag *d = NULL;
-        for (size_t k = 0; k < diags.count; k++) {
-            d = diags.items[k].severity == POLICY_ERROR ? &diags.items[k] : d;
+        const struct policy_diag *d = &diags.items[0];
+        while (d->severity != POLICY_ERROR) {
+            d++; /* there is one, says the count */
         }
         assert_string_equal(d->code, "test-failed");
         assert_string_equal(d->user, cases[i].user);
@@ -410,7 +410,7 @@ static void gate(void **state)
     const char *seen = "";
     for (int v = POLICY_GATE_OPEN; v <= POLICY_GATE_NOT_ASKED; v++) {
         const char *text = policy_gate_text((enum policy_gate)v);
-        assert_true(strlen(text) > 10 && strcmp(text, seen));
+        assert_true(strlen(text) > 10 && strcmp(text, seen) != 0);
         seen = text;
     }
     assert_string_equal(policy_gate_text((enum policy_gate)99), "");

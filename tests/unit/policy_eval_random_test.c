@@ -345,14 +345,14 @@ static void check_world(const struct world *w, struct reference *r, struct buf j
 /* ---- two of them ---- */
 
 /* Every list is made of ranges from `ports` and `defaults`, so ports at their edges tell. */
-static bool port_lost(const struct policy_set *had, const struct policy_set *has)
+static bool port_missing(const struct policy_set *of, const struct policy_set *in)
 {
     static const uint16_t edges[] = {1,    2,    442,   443,   444,   8442, 8443, 8444,
                                      9000, 9004, 9005,  9010,  9011,  9012, 9013, 9020,
                                      9021, 9999, 10000, 10001, 65534, 65535};
-    for (size_t i = 0; had && i < ARRAY_LEN(edges); i++) {
-        if (port_ranges_have(had->ports, had->port_count, edges[i]) &&
-            !(has && port_ranges_have(has->ports, has->port_count, edges[i]))) {
+    for (size_t i = 0; of && i < ARRAY_LEN(edges); i++) {
+        if (port_ranges_have(of->ports, of->port_count, edges[i]) &&
+            !(in && port_ranges_have(in->ports, in->port_count, edges[i]))) {
             return true;
         }
     }
@@ -370,8 +370,8 @@ static void check_change(const struct world *before,
         c->after == POLICY_NOWHERE ? NULL : policy_snapshot_set(after->s, c->after);
     assert_ptr_equal(had, policy_snapshot_of(before->s, c->id));
     assert_ptr_equal(has, policy_snapshot_of(after->s, c->id));
-    assert_int_equal(c->loses_funnel, port_lost(had, has));
-    assert_int_equal(c->gains_funnel, port_lost(has, had));
+    assert_int_equal(c->loses_funnel, port_missing(had, has));
+    assert_int_equal(c->gains_funnel, port_missing(has, had));
     assert_false(*gains_seen && c->loses_funnel); /* losses first */
     *gains_seen |= !c->loses_funnel;
 }
@@ -387,16 +387,16 @@ static const struct buf *json_of(const struct world *w, const struct buf json[],
 }
 
 static void check_changes(const struct world *before,
-                          const struct buf json_before[],
+                          const struct buf json_a[],
                           const struct world *after,
-                          const struct buf json_after[])
+                          const struct buf json_b[])
 {
     struct policy_changes c;
     bool gains_seen = false;
     policy_changes(before->s, after->s, &c);
     size_t expected = 0;
     for (int64_t id = 1; id <= after->t.next_id; id++) {
-        const struct buf *a = json_of(before, json_before, id), *b = json_of(after, json_after, id);
+        const struct buf *a = json_of(before, json_a, id), *b = json_of(after, json_b, id);
         struct slice x = a ? buf_slice(a) : S("{}"), y = b ? buf_slice(b) : S("{}");
         bool listed = false;
         for (size_t i = 0; i < c.count; i++) {

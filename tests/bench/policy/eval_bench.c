@@ -242,7 +242,7 @@ static void save(const struct gen *g, struct slice text, struct policy_snapshot 
     buf_add(&edited, text);
     char *at =
         memmem(buf_tail(&edited) - edited.len + text.n / 4 * 3, text.n / 4, "nextdns:profile-", 16);
-    memcpy(at, "nextdns:unheard-", 16);
+    at[8] = 'q'; /* nextdns:qrofile-… */
     size_t changed = 0;
     for (int i = 0; i < REPEATS; i++) {
         struct policy_changes c;

@@ -41,7 +41,7 @@ struct tailnet {
 /* ---- reading ---- */
 
 static inline void
-tn_text(const struct hujson_doc *doc, const struct hujson_node *n, char out[TAILNET_TEXT])
+tn_text(const struct hujson_doc *doc, const struct hujson_node *n, char out[static TAILNET_TEXT])
 {
     struct buf text = BUF_MAX(TAILNET_TEXT - 1);
     out[0] = '\0';
@@ -201,7 +201,12 @@ static inline bool tailnet_user_event(struct tailnet *t,
     struct tailnet_user *u = tailnet_user(t, login);
     if (!strcmp(op, "add-user")) {
         tailnet_add_user(t, login, role[0] ? role : "member");
-    } else if (!strcmp(op, "set-role")) {
+        return true;
+    }
+    if (!u) {
+        return false;
+    }
+    if (!strcmp(op, "set-role")) {
         snprintf(u->role, sizeof u->role, "%s", role);
     } else if (!strcmp(op, "suspend-user") || !strcmp(op, "restore-user")) {
         u->suspended = !strcmp(op, "suspend-user");
@@ -223,7 +228,12 @@ static inline bool tailnet_node_event(struct tailnet *t,
     struct tailnet_node *n = tailnet_node(t, name);
     if (!strcmp(op, "add-node")) {
         tn_node(t, doc, event, name);
-    } else if (!strcmp(op, "delete-node")) {
+        return true;
+    }
+    if (!n) {
+        return false;
+    }
+    if (!strcmp(op, "delete-node")) {
         tailnet_remove_node(t, n);
     } else if (!strcmp(op, "set-tags")) {
         tn_tags(doc, hujson_find(doc, event, S("tags")), n);
@@ -252,7 +262,7 @@ tailnet_event(struct tailnet *t, const struct hujson_doc *doc, const struct hujs
     } else if (!strcmp(op, "set-ports")) {
         tn_get(doc, event, "funnelPorts", t->ports);
     } else if (!tailnet_user_event(t, doc, event, op) && !tailnet_node_event(t, doc, event, op)) {
-        fail_msg("unknown event %s", op);
+        fail_msg("unknown event %s, or its user or node is", op);
     }
 }
 
