@@ -11,6 +11,7 @@ int ctl_patch(struct ctl *c);
 /* judge.c: what the policy means */
 int ctl_check(struct ctl *c);
 int ctl_eval(struct ctl *c);
+int ctl_explain(struct ctl *c);
 
 /* server_commands.c: the policy on a control server */
 int ctl_get(struct ctl *c);

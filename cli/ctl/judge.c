@@ -1,4 +1,4 @@
-/* Commands that judge a policy on files: check, eval. */
+/* Commands that judge a policy on files: check, eval, explain. */
 #include <errno.h>
 #include <string.h>
 
@@ -7,7 +7,8 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
-#include "policy/eval.h"
+#include "policy/check.h"
+#include "policy/explain.h"
 
 #define RESULT_MAX (256 * MIB) /* every capability of every node of a large tailnet */
 
@@ -83,8 +84,29 @@ static int verdict(const struct ctl *c, const struct policy_diags *diags)
     return bad ? CTL_REFUSED : CTL_OK;
 }
 
+/* A policy that was judged without a tailnet may still fail: said where it has tests. */
+static void say_untested(const struct subject *s)
+{
+    static const char *const sections[] = {"tests", "sshTests", "nodeAttrTests"};
+    struct hujson_diag diag;
+    AUTO(hujson_freep) struct hujson_doc *doc = NULL;
+    bool any = false;
+    if (s->facts || !s->policy || hujson_parse(s->src.text, s->src.text.n, &diag, &doc)) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+        const struct hujson_node *n =
+            hujson_find_nocase(doc, hujson_root(doc), slice_str(sections[i]), NULL);
+        any = any || (n && hujson_kind(n) == HUJSON_ARRAY && hujson_count(n));
+    }
+    if (any) {
+        ctl_note(s->c, "its tests were not run: they need --facts");
+    }
+}
+
 static int put_check(const struct subject *s)
 {
+    say_untested(s);
     if (s->c->args.json) {
         AUTO(js_freep) struct js *j = ctl_report_json(&s->diags);
         int rc = ctl_put_json(s->c, j);
@@ -99,7 +121,7 @@ int ctl_check(struct ctl *c)
     struct subject s;
     int rc = subject_read(c, &s);
     if (!rc) {
-        rc = policy_load(s.src.text, s.facts, &s.diags, &s.policy);
+        rc = policy_check(s.src.text, s.facts, &s.diags, &s.policy, &s.snapshot);
         rc = rc < 0 ? no_memory(c, rc) : put_check(&s);
     }
     subject_deinit(&s);
@@ -284,6 +306,96 @@ int ctl_eval(struct ctl *c)
         put_table(&s);
     }
     buf_deinit(&out);
+    subject_deinit(&s);
+    return rc;
+}
+
+/* ---- explain ---- */
+
+static int unknown_node(const struct subject *s, const char *node)
+{
+    const char *names[512], *near;
+    char *copies[512];
+    char fix[200];
+    size_t count = 0;
+    for (; count < s->facts->device_count && count < ARRAY_LEN(names); count++) {
+        names[count] = copies[count] = slice_dup(s->facts->devices[count].name);
+    }
+    near = slice_nearest(slice_str(node), names, count);
+    text_cut(fix, sizeof fix, near ? "did you mean %s?" : "funnelctl policy eval lists the nodes%s",
+             near ? near : "");
+    while (count) {
+        mem_free(copies[--count]);
+    }
+    return ctl_complain(s->c, CTL_REFUSED, "the facts have no such node", node, fix);
+}
+
+static struct js *reason_json(const struct policy_reason *r)
+{
+    struct js *j = js_object();
+    if (r->entry != POLICY_NO_ENTRY) {
+        js_set_int(j, "entry", (int64_t)r->entry);
+    }
+    js_set_int(j, "line", r->line);
+    js_set_int(j, "column", r->column);
+    js_set_cstr(j, "pointer", r->pointer);
+    js_set_cstr(j, "selector", r->selector);
+    js_set_cstr(j, "text", r->text);
+    return j;
+}
+
+static int put_explanation_json(const struct subject *s, const struct policy_explanation *e)
+{
+    AUTO(js_freep) struct js *j = js_object();
+    struct js *reasons = js_array();
+    js_set_cstr(j, "node", s->c->args.words[1]);
+    js_set_cstr(j, "attribute", s->c->args.words[2]);
+    js_set_bool(j, "has", e->has);
+    js_set_cstr(j, "summary", e->summary);
+    js_set_cstr(j, "next", e->next);
+    for (size_t i = 0; i < e->count; i++) {
+        js_push(reasons, reason_json(&e->reasons[i]));
+    }
+    js_set(j, "reasons", reasons);
+    return ctl_put_json(s->c, j);
+}
+
+static int put_explanation(const struct subject *s, const struct policy_explanation *e)
+{
+    const struct ctl *c = s->c;
+    if (c->args.json) {
+        return put_explanation_json(s, e);
+    }
+    const char *sign = c->utf8 ? (e->has ? "✓" : "✗") : (e->has ? "has" : "lacks");
+    printf("%s%s%s ", ctl_paint(c->colour_out, e->has ? "\033[32m" : "\033[31m"), sign,
+           ctl_paint(c->colour_out, "\033[0m"));
+    ctl_put_clean(stdout, c->utf8, slice_str(e->summary));
+    putchar('\n');
+    for (size_t i = 0; i < e->count; i++) {
+        const struct policy_reason *r = &e->reasons[i];
+        printf("%s:%d:%d: ", ctl_name(s->src.path), r->line, r->column);
+        ctl_put_clean(stdout, c->utf8, slice_str(r->text));
+        putchar('\n');
+        ctl_put_excerpt(c, &s->src, r->line, r->column);
+    }
+    return CTL_OK;
+}
+
+int ctl_explain(struct ctl *c)
+{
+    struct subject s = {.c = c};
+    struct policy_explanation e;
+    int rc = need_facts(c);
+    rc = rc ? rc : subject_read(c, &s);
+    rc = rc ? rc : evaluate(&s);
+    const struct policy_device *d =
+        rc ? NULL : policy_facts_find(s.facts, slice_str(c->args.words[1]));
+    if (!rc && !d) {
+        rc = unknown_node(&s, c->args.words[1]);
+    } else if (!rc) {
+        policy_explain(s.snapshot, (size_t)(d - s.facts->devices), slice_str(c->args.words[2]), &e);
+        rc = put_explanation(&s, &e);
+    }
     subject_deinit(&s);
     return rc;
 }

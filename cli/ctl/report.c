@@ -241,7 +241,7 @@ void ctl_report_stderr(const struct ctl *c,
 
 static void put_diff_line(const struct ctl *c, struct slice line)
 {
-    char first = line.n ? *line.p : ' ';
+    int first = line.n ? *line.p : ' ';
     const char *colour = first == '-'   ? "\033[31m"
                          : first == '+' ? "\033[32m"
                          : first == '@' ? "\033[36m"
@@ -251,9 +251,14 @@ static void put_diff_line(const struct ctl *c, struct slice line)
     printf("%s\n", ctl_paint(c->colour_out && *colour, "\033[0m"));
 }
 
-int ctl_put_diff(const struct ctl *c, struct slice unified)
+int ctl_put_diff(const struct ctl *c, const char *before, const char *after, struct slice unified)
 {
     struct slice line;
+    const char *bold = ctl_paint(c->colour_out, "\033[1m"),
+               *plain = ctl_paint(c->colour_out, "\033[0m");
+    if (unified.n && !slice_starts(unified, S("---"))) {
+        printf("%s--- %s%s\n%s+++ %s%s\n", bold, before, plain, bold, after, plain);
+    }
     if (!c->colour_out && !isatty(STDOUT_FILENO)) {
         return ctl_put(c, unified); /* for patch(1): every byte */
     }

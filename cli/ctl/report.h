@@ -34,6 +34,8 @@ int ctl_put_json(const struct ctl *c, const struct js *j) MUST_CHECK;
 void ctl_put_clean(FILE *to, bool utf8, struct slice rest);
 /* The line with a caret below it, on stdout. */
 void ctl_put_excerpt(const struct ctl *c, const struct ctl_source *src, int line, int column);
-/* A unified diff, coloured where colours are wanted. 0, or an exit code after complaining. */
-int ctl_put_diff(const struct ctl *c, struct slice unified) MUST_CHECK;
+/* A unified diff under the names of its two sides, coloured where colours are wanted; nothing where
+ * it is empty. 0, or an exit code after complaining. */
+int ctl_put_diff(const struct ctl *c, const char *before, const char *after, struct slice unified)
+    MUST_CHECK;
 size_t ctl_errors(const struct policy_diags *diags); /* how many of the diagnostics are errors */

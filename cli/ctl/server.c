@@ -171,8 +171,8 @@ static int conflict(const struct ctl *c, const char *file, const struct js *j)
     text_cut(what, sizeof what, "the server has a version by " SLICE_FMT " of " SLICE_FMT,
              SLICE_ARG(author), SLICE_ARG(time));
     text_cut(fix, sizeof fix,
-             "see: funnelctl policy diff %.100s; merge; then set it with --if-match " SLICE_FMT,
-             file, SLICE_ARG(etag));
+             "funnelctl policy diff %.100s; merge; then set it with --if-match " SLICE_FMT, file,
+             SLICE_ARG(etag));
     return ctl_complain(c, CTL_REFUSED, what,
                         c->args.if_match || *beside
                             ? "it is not the one that yours was made from"

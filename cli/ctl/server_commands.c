@@ -256,7 +256,11 @@ int ctl_diff(struct ctl *c)
         return rc ? rc : ctl_put_json(c, j);
     }
     struct slice unified = js_get_str(j, "unified");
-    rc = ctl_put_diff(c, unified);
+    rc = ctl_put_diff(c, c->args.from ? c->args.from : "the server",
+                      c->args.word_count ? ctl_name(c->args.words[0])
+                      : c->args.to       ? c->args.to
+                                         : "the server",
+                      unified);
     if (!unified.n) {
         ctl_note(c, "no difference");
     }

@@ -93,9 +93,10 @@ int ctl_minimize(struct ctl *c)
 /* What would change, as a diff; 1 when anything. */
 static int show_difference(const struct ctl *c, struct slice before, struct slice after)
 {
+    const char *name = ctl_name(c->args.words[0]);
     struct buf diff = BUF_MAX(TEXT_MAX);
     policy_diff(before, after, 3, &diff);
-    int rc = buf_ok(&diff) ? ctl_put_diff(c, buf_slice(&diff)) : too_big(c);
+    int rc = buf_ok(&diff) ? ctl_put_diff(c, name, name, buf_slice(&diff)) : too_big(c);
     bool differs = !slice_eq(before, after);
     buf_deinit(&diff);
     return rc ? rc : differs ? CTL_REFUSED : CTL_OK;

@@ -243,6 +243,31 @@ def test_eval_needs_what_it_needs(policy, tmp_path):
     assert (code, out) == (1, "") and "error:" in err
 
 
+def test_explain(policy, tmp_path):
+    facts = tmp_path / "facts"
+    facts.write_text(example_facts())
+    policy.write_text('{\n\t"tagOwners": {"tag:web": []},\n\t"nodeAttrs": [{"target": ["tag:web"], "attr": ["funnel"]}],\n}\n')
+    code, out, err = ctl("policy", "explain", policy, "web1", "funnel", "--facts", facts)
+    assert (code, err) == (0, "") and out.startswith('✓ web1 has "funnel"') and f"{policy}:3:28: " in out and "^" in out
+    code, out, _ = ctl("policy", "explain", policy, "laptop", "funnel", "--facts", facts)
+    assert code == 0 and out.startswith('✗ laptop lacks "funnel"') and "next: " in out
+    got = json.loads(ctl("policy", "explain", policy, "laptop", "funnel", "--facts", facts, "--json")[1])
+    assert got["has"] is False and got["reasons"][0]["pointer"] == "/nodeAttrs/0/target/0" and got["next"]
+    code, out, err = ctl("policy", "explain", policy, "web2", "funnel", "--facts", facts)
+    assert (code, out) == (1, "") and "did you mean web1?" in err
+
+
+def test_check_runs_the_tests_or_says_that_it_did_not(policy, tmp_path):
+    facts = tmp_path / "facts"
+    facts.write_text(example_facts())
+    policy.write_text('{"tagOwners": {"tag:web": []}, "nodeAttrs": [{"target": ["tag:web"], "attr": ["funnel"]}],\n'
+                      ' "nodeAttrTests": [{"target": "tag:web", "lack": ["funnel"]}]}')
+    code, out, err = ctl("policy", "check", policy)
+    assert (code, out) == (0, "") and "tests were not run" in err
+    code, out, err = ctl("policy", "check", policy, "--facts", facts)
+    assert code == 1 and "[test-failed /nodeAttrTests/0/lack/0]" in out and "not run" not in err
+
+
 # ---- the server ----
 
 @pytest.fixture(scope="module")
@@ -329,3 +354,57 @@ def test_who_and_where(server, remote, tmp_path):
     conf.write_text('{"sever": "x"}')
     code, _, err = ctl("policy", "get", env={"XDG_CONFIG_HOME": str(tmp_path)})
     assert code == 2 and "funnelctl.hujson: line 1, column 2" in err
+
+
+def test_history_diff_and_rollback(remote, tmp_path):
+    file = tmp_path / "p"
+    file.write_text(FIRST)
+    first = remote("set", file, "--force", "-m", "one")[1].strip()
+    file.write_text(SECOND)
+    second = remote("set", file, "--if-match", first, "-m", "two & more")[1].strip()
+    code, out, _ = remote("history", "--limit", "2", "--json")
+    newest, older = json.loads(out)["versions"]
+    assert code == 0 and (newest["etag"], older["etag"]) == (second, first) and newest["current"] and older["message"] == "one"
+    code, out, err = remote("history")
+    rows = out.splitlines()
+    assert code == 0 and rows[0].split()[:3] == ["REV", "WHEN", "VIA"]
+    assert rows[1].split()[0] == f"{newest['rev']}*" and second[:12] in rows[1] and "ann@example.com" in rows[1] and "two & more" in rows[1]
+    assert remote("get", "--rev", older["rev"]) == (0, FIRST, "")
+
+    code, out, _ = remote("diff", "--from", older["rev"], "--to", newest["rev"])
+    assert code == 0 and "-\t// first\n+\t// second\n" in out
+    file.write_text(SECOND.replace("second", "here"))
+    code, out, _ = remote("diff", file)
+    assert code == 0 and "-\t// second\n+\t// here\n" in out
+    assert "\x1b[32m+" in remote("diff", file, "--color", "always")[1]
+    assert json.loads(remote("diff", file, "--json")[1])["etag"] == second
+    file.write_text(SECOND)
+    assert remote("diff", file)[:2] == (0, "")
+
+    code, out, err = remote("rollback", older["rev"], "-m", "back")
+    assert (code, out.strip()) == (0, first) and f"version {newest['rev']} by ann@example.com" in err
+    assert remote("get")[1] == FIRST
+    assert remote("rollback", "999999")[0] == 1
+    code, _, err = remote("rollback", newest["rev"], "--if-match", second)
+    assert code == 1 and "the server has a version by ann@example.com" in err
+
+
+def test_test_judges_by_the_server_and_saves_nothing(remote, tmp_path):
+    before = remote("get")[1]
+    good = tmp_path / "good"
+    good.write_text('{"nodeAttrs": [{"target": ["autogroup:member"], "attr": ["funnel"]}]}')
+    code, out, err = remote("test", good, "--effects")
+    assert code == 0 and "0 errors" in err and "no device gains or loses anything" in out
+    code, out, _ = remote("test", good, "--effects", "--json")
+    assert code == 0 and json.loads(out)["effects"]["changed"] in (True, False) and json.loads(out)["errors"] == []
+    code, out, err = remote("test", "-", stdin=BAD)
+    assert code == 1 and BAD_AT in out and "[type /nodeAttrs/0/attr]" in out
+    code, out, err = remote("test", "-", stdin='{"nodeAttrTests": [{"target": "ann@example.com", "have": ["funnel"]}]}')
+    assert code == 1 and "test(s) failed" in out
+    # an array holds tests alone, for the policy in force
+    code, out, err = remote("test", "-", stdin='[{"src": "ann@example.com", "accept": ["100.64.0.1:443"]}]')
+    assert code == 0, out + err
+    code, out, err = remote("test", "-", stdin='[{"src": "ann@example.com", "deny": ["100.64.0.1:443"]}]')
+    assert code == 1 and "want: Drop, got: Accept" in out
+    assert remote("test")[0] == 0
+    assert remote("get")[1] == before
