@@ -96,7 +96,8 @@ def test_bad_policy_is_refused_with_its_place(live):
     assert code == 400
     answer = json.loads(body)
     assert answer["message"].startswith("line 7, column 12: ")
-    assert answer["diagnostics"][0]["position"] == {"line": 7, "column": 12}
+    place = answer["diagnostics"][0]["position"]
+    assert (place["line"], place["column"]) == (7, 12)
     assert live.get_policy() == before
 
 
