@@ -108,8 +108,8 @@ static bool good_message(struct http_rq *rq, struct slice message)
 
 void api_policy_save(struct app *a, struct http_rq *rq, const struct api_write *what)
 {
-    const struct identity *id = auth_identity(rq);
-    char remote[ADDR_TEXT_SIZE], message[STORE_MESSAGE_SIZE];
+    struct actor by;
+    char message[STORE_MESSAGE_SIZE];
     struct slice if_match = http_rq_header(rq, "If-Match");
     if (!good_message(rq, what->message)) {
         return;
@@ -123,15 +123,13 @@ void api_policy_save(struct app *a, struct http_rq *rq, const struct api_write *
     struct api_save *w = mem_new(sizeof *w);
     *w = (struct api_save){.app = a, .rq = rq};
     text_fit(message, sizeof message, SLICE_FMT, SLICE_ARG(what->message));
-    addr_format_ip(http_rq_peer(rq), remote);
+    actor_of(rq, &by);
     http_rq_on_abort(rq, caller_left, w);
     policy_save(a, &(struct policy_save){.text = what->text,
                                          .if_match = if_match,
                                          .via = what->via,
                                          .message = message,
-                                         .author = id->user.login,
-                                         .remote = remote,
-                                         .action = "TAILNET.UPDATE.ACL",
+                                         .by = &by,
                                          .done = on_saved,
                                          .arg = w});
 }

@@ -7,15 +7,21 @@
 #include "lib/base/log.h"
 #include "server/app.h"
 
-static void answer(struct app *a, struct http_rq *rq)
+static struct js *settings_json(const struct store_policy_settings *s, bool https)
 {
-    const struct store_policy_settings *s = policy_state_settings(a);
-    AUTO(js_freep) struct js *j = js_object();
-    js_set_bool(j, "httpsEnabled", a->tailnet.https_enabled);
+    struct js *j = js_object();
+    js_set_bool(j, "httpsEnabled", https);
     js_set_bool(j, "aclsExternallyManagedOn", s->locked);
     js_set_cstr(j, "aclsExternalLink", s->link);
     js_set_bool(j, "policyRequireIfMatch", s->require_if_match);
     js_set_bool(j, "policyFormatOnSave", s->format_on_save);
+    return j;
+}
+
+static void answer(struct app *a, struct http_rq *rq)
+{
+    AUTO(js_freep)
+    struct js *j = settings_json(policy_state_settings(a), a->tailnet.https_enabled);
     reply_json(rq, 200, j);
 }
 
@@ -48,25 +54,42 @@ static bool take_link(const struct js *j, char *out, size_t size)
            slice_copy(link, out, size);
 }
 
-static int
-store_settings(struct app *a, struct http_rq *rq, const struct store_policy_settings *s, bool https)
+static void write_settings(struct buf *out, const struct store_policy_settings *s, bool https)
 {
-    const struct identity *id = auth_identity(rq);
-    struct slice body = http_rq_body(rq);
-    char remote[ADDR_TEXT_SIZE];
-    struct buf detail = BUF_MAX(4096);
-    addr_format_ip(http_rq_peer(rq), remote);
-    buf_add(&detail, slice_sub(body, 0, 4000));
+    AUTO(js_freep) struct js *j = settings_json(s, https);
+    js_write(j, JS_COMPACT, out);
+}
+
+static int
+audit(struct app *a, const struct actor *by, const struct store_policy_settings *s, bool https)
+{
+    struct buf before = BUF_MAX(4096), after = BUF_MAX(4096);
+    write_settings(&before, policy_state_settings(a), a->tailnet.https_enabled);
+    write_settings(&after, s, https);
+    struct audit_entry e = {.action = "TAILNET.UPDATE.SETTINGS",
+                            .type = "TAILNET",
+                            .id = a->tailnet.stable_id,
+                            .name = a->tailnet.name,
+                            .property = "SETTINGS",
+                            .old = buf_slice(&before),
+                            .new = buf_slice(&after)};
+    int rc = audit_write(a, by, &e);
+    buf_deinit(&before);
+    buf_deinit(&after);
+    return rc;
+}
+
+static int store_settings(struct app *a,
+                          const struct actor *by,
+                          const struct store_policy_settings *s,
+                          bool https)
+{
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     int rc = tx ? store_policy_settings_set(a->db, a->tailnet.id, s) : -EIO;
     rc = rc || https == a->tailnet.https_enabled ? rc
                                                  : store_tailnet_https(a->db, a->tailnet.id, https);
     rc = rc ? rc : store_change(a->db, a->tailnet.id, "settings", 0);
-    rc = rc ? rc
-            : store_audit(a->db, &(struct store_audit){a->tailnet.id, id->user.login,
-                                                       "TAILNET.UPDATE.SETTINGS", a->tailnet.name,
-                                                       buf_cstr(&detail), remote});
-    buf_deinit(&detail);
+    rc = rc ? rc : audit(a, by, s, https);
     return rc ? rc : db_commit(&tx);
 }
 
@@ -93,7 +116,9 @@ void api_settings_patch(void *app, struct http_rq *rq)
                                             "ask an owner, admin or network admin"});
         return;
     }
-    int rc = store_settings(a, rq, &s, https);
+    struct actor by;
+    actor_of(rq, &by);
+    int rc = store_settings(a, &by, &s, https);
     if (rc) {
         reply_broken(rq, rc);
         return;

@@ -12,6 +12,7 @@
 #include "lib/io/loop.h"
 #include "lib/io/pool.h"
 #include "policy/edit.h"
+#include "server/audit.h"
 #include "server/flow.h"
 #include "server/oidc.h"
 #include "server/policy_live.h"
@@ -225,8 +226,8 @@ enum { APPROVAL_GONE = 1, APPROVAL_CHANGED, APPROVAL_REFUSED, APPROVAL_LOCKED };
 
 struct decision {
     const struct store_request *request;
-    const struct store_user *by;
-    struct slice selector, stamp, reason, remote;
+    const struct actor *by;
+    struct slice selector, stamp, reason;
 };
 
 /* 0; GONE: no longer pending; CHANGED: the policy is not the one that was shown; REFUSED: the edit

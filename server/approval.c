@@ -36,13 +36,18 @@ static void make_match_code(char out[12])
 
 /* ---- deciding ---- */
 
-static int audit(struct app *a, const struct decision *d, const char *action, const char *detail)
+static int audit(struct app *a,
+                 const struct actor *by,
+                 const struct store_request *r,
+                 const char *action,
+                 struct slice detail)
 {
-    char remote[64];
-    struct store_audit row = {a->tailnet.id,         d->by->login, action,
-                              d->request->stable_id, detail,       remote};
-    text_cut(remote, sizeof remote, "%.60s", d->remote.n ? d->remote.p : "");
-    return store_audit(a->db, &row);
+    struct audit_entry e = {.action = action,
+                            .type = "REQUEST",
+                            .id = r->stable_id,
+                            .name = r->stable_id,
+                            .detail = detail};
+    return audit_write(a, by, &e);
 }
 
 /* A decision under way; what it points at is its own. */
@@ -50,8 +55,8 @@ struct approving {
     struct app *app;
     struct decision d;
     struct store_request request;
-    struct store_user by;
-    char selector[STORE_NAME_SIZE], stamp[APPROVAL_STAMP_SIZE], remote[64];
+    struct actor by;
+    char selector[STORE_NAME_SIZE], stamp[APPROVAL_STAMP_SIZE];
     bool https_was_off;
     approval_done_fn done;
     void *arg;
@@ -79,7 +84,7 @@ static int decide_rows(void *arg)
         rc = rc ? rc : store_change(a->db, a->tailnet.id, "settings", 0);
     }
     rc = rc ? rc : store_change(a->db, a->tailnet.id, "request", p->request.node_id);
-    rc = rc ? rc : audit(a, &p->d, "FUNNEL.APPROVE", p->selector);
+    rc = rc ? rc : audit(a, &p->by, &p->request, "FUNNEL.APPROVE", slice_str(p->selector));
     return rc > 0 ? err_fold(-EIO) : rc;
 }
 
@@ -140,9 +145,7 @@ static void apply(struct approving *p, const struct grant *g, int64_t rev)
                             .only_over = rev,
                             .via = "approval",
                             .message = "funnel request approved",
-                            .author = p->by.login,
-                            .remote = p->remote,
-                            .action = "TAILNET.UPDATE.ACL",
+                            .by = &p->by,
                             .also = decide_rows,
                             .done = policy_saved,
                             .arg = p};
@@ -175,9 +178,7 @@ void approval_approve(struct app *a, const struct decision *d, approval_done_fn 
     p->d.request = &p->request;
     p->d.by = &p->by;
     bool whole = slice_copy(d->selector, p->selector, sizeof p->selector) &&
-                 slice_copy(d->stamp, p->stamp, sizeof p->stamp) &&
-                 slice_copy(d->remote, p->remote, sizeof p->remote);
-    p->d.remote = slice_str(p->remote);
+                 slice_copy(d->stamp, p->stamp, sizeof p->stamp);
     if (policy_state_settings(a)->locked) {
         end_approving(p, APPROVAL_LOCKED, "");
     } else if (!whole) {
@@ -199,7 +200,7 @@ int approval_deny(struct app *a, const struct decision *d)
         return APPROVAL_GONE;
     }
     rc = rc ? rc : store_change(a->db, a->tailnet.id, "request", d->request->node_id);
-    rc = rc ? rc : audit(a, d, "FUNNEL.DENY", "");
+    rc = rc ? rc : audit(a, d->by, d->request, "FUNNEL.DENY", d->reason);
     rc = rc ? rc : db_commit(&tx);
     if (rc) {
         return rc > 0 ? err_fold(-EIO) : rc;
@@ -302,6 +303,7 @@ static int create_request(struct app *a,
                           const struct store_node *n,
                           int64_t port,
                           struct slice target,
+                          const struct actor *by,
                           struct store_request *out)
 {
     struct wall now = wall_now();
@@ -315,9 +317,7 @@ static int create_request(struct app *a,
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     int rc = tx ? store_request_create(a->db, out) : -EIO;
     rc = rc ? rc : store_change(a->db, a->tailnet.id, "request", n->id);
-    rc = rc ? rc
-            : store_audit(a->db, &(struct store_audit){a->tailnet.id, n->login, "FUNNEL.REQUEST",
-                                                       out->stable_id, n->label, n->remote});
+    rc = rc ? rc : audit(a, by, out, "FUNNEL.REQUEST", slice_str(n->label));
     return rc ? rc : db_commit(&tx);
 }
 
@@ -346,7 +346,9 @@ void approval_query(void *app, struct http_rq *rq)
                                           (struct wall){wall_now().s - COOL_DOWN_S}, &r) == 0) {
         answer_denied(rq, &r);
     } else {
-        int rc = create_request(a, n, port, target, &r);
+        struct actor by;
+        actor_of(rq, &by);
+        int rc = create_request(a, n, port, target, &by, &r);
         if (rc) {
             reply_broken(rq, rc);
         } else {

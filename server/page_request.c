@@ -305,7 +305,8 @@ void page_approve(void *app, struct http_rq *rq)
 {
     struct app *a = app;
     struct deciding *w = mem_new(sizeof *w);
-    char stamp[APPROVAL_STAMP_SIZE], selector[STORE_NAME_SIZE], remote[ADDR_TEXT_SIZE];
+    char stamp[APPROVAL_STAMP_SIZE], selector[STORE_NAME_SIZE];
+    struct actor by;
     *w = (struct deciding){.app = a, .rq = rq};
     if (!may_decide(a, rq) || !find(a, rq, &w->request)) {
         mem_free(w);
@@ -318,12 +319,11 @@ void page_approve(void *app, struct http_rq *rq)
         mem_free(w);
         return;
     }
-    addr_format_ip(http_rq_peer(rq), remote);
+    actor_of(rq, &by);
     struct decision d = {.request = &w->request,
-                         .by = &auth_identity(rq)->user,
+                         .by = &by,
                          .selector = slice_str(selector),
-                         .stamp = slice_str(stamp),
-                         .remote = slice_str(remote)};
+                         .stamp = slice_str(stamp)};
     http_rq_on_abort(rq, decider_left, w);
     approval_approve(a, &d, decided, w);
 }
@@ -340,11 +340,8 @@ void page_deny(void *app, struct http_rq *rq)
     if (!text_printable(text, 200) || !slice_copy(text, reason, sizeof reason)) {
         reason[0] = '\0';
     }
-    char remote[ADDR_TEXT_SIZE];
-    addr_format_ip(http_rq_peer(rq), remote);
-    struct decision d = {.request = &r,
-                         .by = &auth_identity(rq)->user,
-                         .reason = slice_str(reason),
-                         .remote = slice_str(remote)};
+    struct actor by;
+    actor_of(rq, &by);
+    struct decision d = {.request = &r, .by = &by, .reason = slice_str(reason)};
     after(a, rq, &r, approval_deny(a, &d), "");
 }

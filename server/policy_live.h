@@ -9,6 +9,7 @@
  * in the pool, through a connection of its own.
  */
 #include "policy/check.h"
+#include "server/audit.h"
 #include "server/store_policy.h"
 
 struct app;
@@ -161,10 +162,11 @@ struct policy_saved {
 };
 
 struct policy_save {
-    struct slice text;                                    /* as policy_ingest gave it; copied */
-    struct slice if_match;                                /* the header; empty: none */
-    int64_t only_over;                                    /* a revision; 0: any */
-    const char *via, *message, *author, *remote, *action; /* copied; action: of the audit */
+    struct slice text;         /* as policy_ingest gave it; copied */
+    struct slice if_match;     /* the header; empty: none */
+    int64_t only_over;         /* a revision; 0: any */
+    const char *via, *message; /* copied */
+    const struct actor *by;    /* copied */
     /* In the transaction, after the policy is stored: 0, or an answer that undoes everything. */
     int (*also)(void *arg);
     void (*done)(void *arg, const struct policy_saved *r); /* once, on the loop */

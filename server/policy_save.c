@@ -20,7 +20,8 @@ struct save_job {
     struct app *app;
     struct policy_save ask; /* strings below */
     struct policy_work work;
-    char *if_match, *via, *message, *author, *remote, *action;
+    char *if_match, *via, *message;
+    struct actor by;
     int judged;
 };
 
@@ -30,7 +31,7 @@ static void end(struct save_job *j, struct policy_saved *r)
     r->version = policy_state_version(j->app);
     j->ask.done(j->ask.arg, r);
     policy_work_deinit(&j->work);
-    char *texts[] = {j->if_match, j->via, j->message, j->author, j->remote, j->action};
+    char *texts[] = {j->if_match, j->via, j->message};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         mem_free(texts[i]);
     }
@@ -46,24 +47,36 @@ static bool may_replace(const struct save_job *j, const struct store_policy_meta
            policy_if_match(slice_str(j->if_match), m->etag, untouched) != POLICY_IF_FAILS;
 }
 
-/* What people look up later: which version gave way to which. */
+static void write_version(struct buf *out, int64_t rev, const char *etag)
+{
+    AUTO(js_freep) struct js *j = js_object();
+    js_set_int(j, "rev", rev);
+    js_set_cstr(j, "etag", etag);
+    js_write(j, JS_COMPACT, out);
+}
+
+/* What people look up later: which version gave way to which; the texts are in the history. */
 static int audit(struct save_job *j, const struct store_policy_meta *old, int64_t rev)
 {
-    struct buf detail = BUF_MAX(2048);
-    AUTO(js_freep) struct js *all = js_object();
-    struct js *before = js_object(), *after = js_object();
-    js_set_int(before, "rev", old->id);
-    js_set_cstr(before, "etag", old->etag);
-    js_set_int(after, "rev", rev);
-    js_set_cstr(after, "etag", j->work.etag);
-    js_set(all, "old", before);
-    js_set(all, "new", after);
-    js_set_cstr(all, "via", j->via);
-    js_set_cstr(all, "message", j->message);
-    js_write(all, JS_COMPACT, &detail);
-    struct store_audit row = {j->app->tailnet.id,   j->author,         j->action,
-                              j->app->tailnet.name, buf_cstr(&detail), j->remote};
-    int rc = store_audit(j->app->db, &row);
+    const struct store_tailnet *t = &j->app->tailnet;
+    struct buf before = BUF_MAX(256), after = BUF_MAX(256), detail = BUF_MAX(2048);
+    AUTO(js_freep) struct js *how = js_object();
+    js_set_cstr(how, "via", j->via);
+    js_set_cstr(how, "message", j->message);
+    js_write(how, JS_COMPACT, &detail);
+    write_version(&before, old->id, old->etag);
+    write_version(&after, rev, j->work.etag);
+    struct audit_entry e = {.action = "TAILNET.UPDATE.ACL",
+                            .type = "TAILNET",
+                            .id = t->stable_id,
+                            .name = t->name,
+                            .property = "ACL",
+                            .old = buf_slice(&before),
+                            .new = buf_slice(&after),
+                            .detail = buf_slice(&detail)};
+    int rc = audit_write(j->app, &j->by, &e);
+    buf_deinit(&before);
+    buf_deinit(&after);
     buf_deinit(&detail);
     return rc;
 }
@@ -94,7 +107,7 @@ static int look_again(struct save_job *j, struct store_policy_meta *out_now, str
 static int store_rows(struct save_job *j, const struct store_policy_meta *old, struct commit *c)
 {
     struct app *a = j->app;
-    struct store_policy_new row = {buf_slice(&j->work.text), j->work.etag, j->author, j->via,
+    struct store_policy_new row = {buf_slice(&j->work.text), j->work.etag, j->by.login, j->via,
                                    j->message};
     int rc = store_policy_save(a->db, a->tailnet.id, &row, &c->rev);
     rc = rc ? rc : audit(j, old, c->rev);
@@ -133,7 +146,7 @@ static struct policy_version *make_version(struct save_job *j, int64_t rev)
     j->work.text = BUF_MAX(POLICY_SIZE_MAX); /* the buffers have moved */
     j->work.standard = BUF_MAX(POLICY_SIZE_MAX);
     text_fit(m->etag, sizeof m->etag, "%s", j->work.etag);
-    text_fit(m->author, sizeof m->author, "%s", j->author);
+    text_fit(m->author, sizeof m->author, "%s", j->by.login);
     text_fit(m->via, sizeof m->via, "%s", j->via);
     text_fit(m->message, sizeof m->message, "%s", j->message);
     m->id = rev;
@@ -152,7 +165,7 @@ static void publish(struct save_job *j, struct commit *c)
                                .stale = c->stale};
     j->work.snapshot = NULL; /* taken */
     policy_state_swap(a, &next);
-    log_info("policy.saved", F_STR("by", j->author), F_STR("via", j->via), F_I64("rev", c->rev),
+    log_info("policy.saved", F_STR("by", j->by.login), F_STR("via", j->via), F_I64("rev", c->rev),
              F_STR("etag", policy_state_version(a)->meta.etag), F_U64("changed", c->changed_count));
     c->answer.changed = c->changed_count;
 }
@@ -184,7 +197,7 @@ static void on_judged(void *arg)
     }
     bool saved = c.answer.result == POLICY_SAVED;
     char author[STORE_NAME_SIZE];
-    text_cut(author, sizeof author, "%s", j->author);
+    text_cut(author, sizeof author, "%s", j->by.login);
     if (saved) {
         publish(j, &c);
     }
@@ -225,9 +238,7 @@ void policy_save(struct app *a, const struct policy_save *s)
     j->if_match = slice_dup(s->if_match);
     j->via = mem_strdup(s->via);
     j->message = mem_strdup(s->message);
-    j->author = mem_strdup(s->author);
-    j->remote = mem_strdup(s->remote);
-    j->action = mem_strdup(s->action);
+    j->by = *s->by;
     policy_work_init(&j->work, a);
     j->work.wants_forms = true;
     j->work.reformat = policy_state_settings(a)->format_on_save;

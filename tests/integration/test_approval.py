@@ -70,6 +70,26 @@ def test_a_page_shown_before_a_policy_change_is_not_applied(fresh):
     assert p.wait(10) == 0
 
 
+def test_a_policy_that_is_edited_elsewhere(fresh):
+    """No button: the page shows what to commit; the request is granted when the policy comes from there."""
+    fresh.set_policy("{}")
+    lock = {"aclsExternallyManagedOn": True, "aclsExternalLink": "https://git.example.com/acl?a=1&b=2"}
+    assert fresh.api("PATCH", "/api/v2/tailnet/-/settings", json.dumps(lock))[0] == 200
+    try:
+        p, url = ask(fresh, "--https=10000", "enable")
+        path = url.removeprefix("https://control.example.net")
+        html = fresh.page(path)
+        assert "id=locked" in html and "https://git.example.com/acl?a=1&amp;b=2" in html and "autogroup:member" in html
+        assert "id=approve" not in html and "id=deny" in html
+        csrf = re.search(r'name=csrf value="([^"]*)"', html).group(1)
+        assert fresh.browser_post(f"{path}/approve", {"csrf": csrf, "etag": "x", "grant": "autogroup:member"}) == 409
+        assert "funnel" not in fresh.get_policy() and p.poll() is None
+        fresh.permit()
+        assert p.wait(10) == 0
+    finally:
+        assert fresh.api("PATCH", "/api/v2/tailnet/-/settings", json.dumps({"aclsExternallyManagedOn": False}))[0] == 200
+
+
 def test_login_is_needed_and_tries_are_counted(fresh):
     out = fresh.visitor.run("curl", "-s", "--cacert", fresh.ca.cert, "-o", "/dev/null", "-w", "%{http_code} %{redirect_url}",
                             "https://control.example.net/f/00000000000000000000000000")

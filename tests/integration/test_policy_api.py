@@ -205,6 +205,17 @@ def test_message_and_history(owner):
     assert owner("POST", f"{ACL}?message=a%0ab", "{}\n").status == 400
 
 
+def test_audit_names_both_versions(owner):
+    before = owner("GET", f"{ACL}/history?limit=1").json["versions"][0]
+    assert owner("POST", f"{ACL}?message=audited", COMMENTED).status == 200
+    after = owner("GET", f"{ACL}/history?limit=1").json["versions"][0]
+    logs = owner("GET", "/api/v2/tailnet/-/logging/configuration?start=2020-01-01T00:00:00Z&end=2100-01-01T00:00:00Z").json["logs"]
+    last = [x for x in logs if x["target"].get("property") == "ACL"][-1]
+    assert last["actor"]["loginName"] == OWNER
+    assert (last["old"]["rev"], last["new"]["rev"]) == (before["rev"], after["rev"])
+    assert (last["old"]["etag"], last["new"]["etag"]) == (before["etag"], after["etag"])
+
+
 # ---- what is wrong ----
 
 def test_all_errors_at_once_in_order(owner):

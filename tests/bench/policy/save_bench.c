@@ -161,15 +161,10 @@ static int64_t cpu_now(void)
 
 static struct figures save(struct app *a, struct slice text)
 {
+    static const struct actor by = {.origin = "API", .type = "USER", .login = "user0@example.com"};
     struct waiting w = {.done = false};
-    struct policy_save s = {.text = text,
-                            .via = "api",
-                            .message = "",
-                            .author = "user0@example.com",
-                            .remote = "",
-                            .action = "TAILNET.UPDATE.ACL",
-                            .done = on_saved,
-                            .arg = &w};
+    struct policy_save s = {
+        .text = text, .via = "api", .message = "", .by = &by, .done = on_saved, .arg = &w};
     int64_t longest = 0, cpu = 0, begin = mono_now().ns;
     policy_save(a, &s);
     longest = mono_now().ns - begin;

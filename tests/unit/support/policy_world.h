@@ -146,15 +146,19 @@ static inline void world_saved(void *arg, const struct policy_saved *r)
     text_cut(s->first, sizeof s->first, "%s", s->diags ? r->diags->items[0].message : "");
 }
 
+static const struct actor world_ann = {.group = "g1",
+                                       .origin = "API",
+                                       .type = "USER",
+                                       .login = "ann@example.com",
+                                       .remote = "198.51.100.1"};
+
 static inline struct policy_save world_ask(const char *text, struct saving *s)
 {
     *s = (struct saving){.done = false};
     return (struct policy_save){.text = slice_str(text),
                                 .via = "api",
                                 .message = "why",
-                                .author = "ann@example.com",
-                                .remote = "198.51.100.1",
-                                .action = "TAILNET.UPDATE.ACL",
+                                .by = &world_ann,
                                 .done = world_saved,
                                 .arg = s};
 }
