@@ -296,6 +296,16 @@ static bool entry_gives(const struct attr_entry *e, struct slice attr)
     return false;
 }
 
+bool policy_grants_anyone(const struct policy *p, struct slice attr)
+{
+    for (size_t i = 0; i < p->entry_count; i++) {
+        if (p->entries[i].targets.count && entry_gives(&p->entries[i], attr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* In order of nearness, else of the file; the farthest falls off the end. */
 static struct policy_reason *insert(struct explainer *x, enum miss m)
 {

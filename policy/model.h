@@ -273,8 +273,6 @@ struct policy {
 
 /* The section's value by case-insensitive name, or NULL (also when it is null). */
 const struct hujson_node *policy_section(const struct hujson_doc *doc, struct slice name);
-/* Does an entry give attr to this selector, spelled so or more widely? (eval.c) */
-bool policy_entry_covers(const struct policy *p, struct slice selector, struct slice attr);
 
 /*
  * Complaints. Adds one in its place by position; of each severity the first POLICY_DIAGS_MAX stay.

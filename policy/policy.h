@@ -60,28 +60,6 @@ struct policy *policy_ref(struct policy *p);
 void policy_unref(struct policy *p);              /* takes NULL */
 struct slice policy_text(const struct policy *p); /* as sent */
 
-/* The first cut's evaluator, until every caller has moved to policy/eval.h. What it knows of a
- * device: owner or tags, never both. */
-struct policy_subject {
-    struct slice login; /* empty when tagged */
-    bool suspended;
-    const struct slice *tags;
-    size_t tag_count;
-    struct slice ipv4, ipv6;
-};
-
-/* Sorted names of the capabilities that the policy gives to the device ("funnel", …). Names are
- * borrowed from p. */
-struct policy_caps {
-    struct slice *names;
-    size_t count;
-};
-
-void policy_eval(const struct policy *p,
-                 const struct policy_subject *dev,
-                 struct policy_caps *out_caps);
-void policy_caps_free(struct policy_caps *c);
-bool policy_grants(const struct policy *p, const struct policy_subject *dev, struct slice attr);
 /* Does any entry give attr to anybody? (The preselected grant, ARCHITECTURE section 8.) */
 bool policy_grants_anyone(const struct policy *p, struct slice attr);
 
