@@ -249,15 +249,34 @@ static void put_after(struct hujson_extra_out *x, struct state *s, uint32_t dept
     }
 }
 
+/* Most extras are a blank or a line feed and TABs. */
+static bool is_only_space(struct slice extra, uint32_t *out_lines)
+{
+    uint32_t lines = 0;
+    for (size_t i = 0; i < extra.n; i++) {
+        if (extra.p[i] == '/' || extra.p[i] == '\r') {
+            return false;
+        }
+        lines += extra.p[i] == '\n';
+    }
+    *out_lines = lines;
+    return true;
+}
+
 void hujson_format_extra(struct hujson_extra_out *x,
                          struct slice extra,
                          uint32_t depth,
                          unsigned flags)
 {
-    struct state s = {.rest = without_cr(x, extra), .first = true};
-    bool broken = s.rest.n && memchr(s.rest.p, '\n', s.rest.n);
-    s.pending = flags & EXTRA_LINE_BEFORE && !broken;
-    skip_space(&s);
+    struct state s = {.first = true};
+    if (!is_only_space(extra, &s.pending)) {
+        s.rest = without_cr(x, extra);
+        skip_space(&s);
+    }
+    if (flags & EXTRA_LINE_BEFORE && !s.pending &&
+        !(s.rest.n && memchr(s.rest.p, '\n', s.rest.n))) {
+        s.pending = 1;
+    }
     while (s.rest.n) {
         put_before(x, &s, depth, flags);
         put_comment(x, &s, depth);

@@ -195,15 +195,47 @@ static uint8_t class_of(uint8_t c)
     return c == '"' ? QUOTE : c == '\\' ? ESCAPE : c < 0x20 ? CONTROL : c >= 0x80 ? HIGH : TEXT;
 }
 
-bool hujson_take_string(struct hujson_lexer *lx, struct hujson_node *n)
+/* The top bit of each byte of `v` that is zero; also of others, but only when there is one. */
+static uint64_t zero_bytes(uint64_t v)
 {
-    const uint8_t *start = lx->p + lx->at, *p = start + 1, *end = lx->p + lx->size;
-    uint8_t seen = 0;
-    while (p < end && *p != '"') {
-        uint8_t c = class_of(*p);
-        seen |= c;
+    return (v - 0x0101010101010101u) & ~v & 0x8080808080808080u;
+}
+
+/* Eight bytes of plain text: no quote, backslash, control or high byte among them. */
+static bool is_text8(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    uint64_t control = (v - 0x2020202020202020u) & ~v;
+    return !(
+        (control | v | zero_bytes(v ^ 0x2222222222222222u) | zero_bytes(v ^ 0x5c5c5c5c5c5c5c5cu)) &
+        0x8080808080808080u);
+}
+
+/* The closing quote, or end or beyond. */
+static const uint8_t *scan_string(const uint8_t *p, const uint8_t *end, uint8_t *out_seen)
+{
+    for (;;) {
+        while (end - p >= 8 && is_text8(p)) {
+            p += 8;
+        }
+        uint8_t c = TEXT;
+        while (p < end && (c = class_of(*p)) == TEXT) {
+            p++;
+        }
+        if (p >= end || c == QUOTE) {
+            return p;
+        }
+        *out_seen |= c;
         p += c == ESCAPE ? 2 : 1;
     }
+}
+
+bool hujson_take_string(struct hujson_lexer *lx, struct hujson_node *n)
+{
+    const uint8_t *start = lx->p + lx->at, *end = lx->p + lx->size;
+    uint8_t seen = 0;
+    const uint8_t *p = scan_string(start + 1, end, &seen);
     if (p >= end) {
         return hujson_fail(lx, lx->size, "parsing string: unexpected EOF");
     }
