@@ -92,6 +92,9 @@ void api_history_version(void *app, struct http_rq *rq)
     AUTO(policy_version_unrefp)
     struct policy_version *v = find_version(a, http_rq_param(rq, "rev"));
     if (v) {
+        if (policy_wants_json(rq) && v != policy_state_version(a)) {
+            policy_version_standardize(v); /* nobody else has it */
+        }
         policy_reply_version(rq, v, v == policy_state_version(a) ? policy_state_diags(a) : NULL);
     } else {
         unknown(rq);

@@ -101,13 +101,14 @@ static int read_once(struct db *d, int64_t tailnet, struct policy_facts **out_fa
 {
     struct store_facts head;
     struct reading r = {.f = policy_facts_new(), .users = map_new(), .text = BUF_MAX(16 * KIB)};
-    bool ok = store_facts(d, tailnet, &head) == 0 && store_fact_users(d, tailnet, add_user, &r) &&
-              store_fact_nodes(d, tailnet, add_node, &r);
+    int rc = store_facts(d, tailnet, &head);
+    rc = rc ? rc : store_fact_users(d, tailnet, add_user, &r);
+    rc = rc ? rc : store_fact_nodes(d, tailnet, add_node, &r);
     map_free(r.users);
     buf_deinit(&r.text);
-    if (!ok) {
+    if (rc) {
         policy_facts_unref(r.f);
-        return err_origin(-EIO);
+        return rc < 0 ? err_trace(rc) : err_fold(-EIO);
     }
     if (!policy_facts_ports(r.f, slice_str(head.funnel_ports))) {
         log_warn("facts.ports", F_STR("list", head.funnel_ports)); /* the default list stays */

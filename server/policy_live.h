@@ -27,8 +27,9 @@ struct policy_version {
 struct policy_version *policy_version_ref(struct policy_version *v);
 void policy_version_unref(struct policy_version *v); /* takes NULL */
 DEFINE_AUTO(struct policy_version, policy_version_unref)
-/* From the store; 0: the one in force. NULL when there is none. */
+/* From the store, without its standard form; 0: the one in force. NULL when there is none. */
 struct policy_version *policy_version_read(struct app *a, int64_t rev);
+void policy_version_standardize(struct policy_version *v);     /* before it is shared */
 bool policy_version_untouched(const struct policy_version *v); /* what a new tailnet has */
 /* SHA-256 of the formatted text in hex: what tools that format their own file compare with. Text
  * that does not parse is hashed as it stands. */

@@ -492,6 +492,7 @@ int policy_state_load(struct app *a, char *out_why, size_t why_size)
         text_cut(out_why, why_size, "no policy is stored; run: funnel-control init");
         return rc < 0 ? err_trace(rc) : err_fold(-ENOENT);
     }
+    policy_version_standardize(l->version);
     rc = choose(a, f, &p);
     rc = rc ? rc : policy_evaluate(p, f, &l->snapshot);
     policy_unref(p);

@@ -23,8 +23,6 @@ void policy_version_unref(struct policy_version *v)
 struct policy_version *policy_version_read(struct app *a, int64_t rev)
 {
     struct policy_version *v = mem_new(sizeof *v);
-    struct hujson_diag diag;
-    AUTO(hujson_freep) struct hujson_doc *doc = NULL;
     *v = (struct policy_version){
         .refs = 1, .text = BUF_MAX(2 * POLICY_SIZE_MAX), .standard = BUF_MAX(2 * POLICY_SIZE_MAX)};
     int rc = rev ? store_policy_version(a->db, a->tailnet.id, rev, &v->meta, &v->text)
@@ -33,10 +31,16 @@ struct policy_version *policy_version_read(struct app *a, int64_t rev)
         policy_version_unref(v);
         return NULL;
     }
-    if (hujson_parse(buf_slice(&v->text), POLICY_SIZE_MAX, &diag, &doc) == 0) {
+    return v;
+}
+
+void policy_version_standardize(struct policy_version *v)
+{
+    struct hujson_diag diag;
+    AUTO(hujson_freep) struct hujson_doc *doc = NULL;
+    if (!v->standard.len && hujson_parse(buf_slice(&v->text), POLICY_SIZE_MAX, &diag, &doc) == 0) {
         hujson_standardize(doc, &v->standard);
     }
-    return v;
 }
 
 bool policy_version_untouched(const struct policy_version *v)

@@ -186,7 +186,7 @@ int store_facts(struct db *d, int64_t tailnet, struct store_facts *out)
     return store_found(rc);
 }
 
-bool store_fact_users(struct db *d, int64_t tailnet, store_fact_user_fn fn, void *arg)
+int store_fact_users(struct db *d, int64_t tailnet, store_fact_user_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s =
@@ -200,10 +200,10 @@ bool store_fact_users(struct db *d, int64_t tailnet, store_fact_user_fn fn, void
                                           .role = db_col_text(s, "role"),
                                           .suspended = db_col_i64(s, "suspended") != 0});
     }
-    return rc == DB_DONE;
+    return store_seen(rc);
 }
 
-bool store_fact_nodes(struct db *d, int64_t tailnet, store_fact_node_fn fn, void *arg)
+int store_fact_nodes(struct db *d, int64_t tailnet, store_fact_node_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s =
@@ -219,7 +219,7 @@ bool store_fact_nodes(struct db *d, int64_t tailnet, store_fact_node_fn fn, void
                                           .ipv4 = db_col_text(s, "ipv4"),
                                           .ipv6 = db_col_text(s, "ipv6")});
     }
-    return rc == DB_DONE;
+    return store_seen(rc);
 }
 
 int store_node_tags(struct db *d, int64_t node, struct buf *out_json)

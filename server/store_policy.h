@@ -84,12 +84,11 @@ struct store_fact_node {
     struct slice label, tags /* JSON array */, ipv4, ipv6;
 };
 
-/* One scan each, in order of the id; the callback may not use the store. False: not all of them
- * were read. */
+/* One scan each, in order of the id; the callback may not use the store. */
 typedef void (*store_fact_user_fn)(void *arg, const struct store_fact_user *u);
-bool store_fact_users(struct db *d, int64_t tailnet, store_fact_user_fn fn, void *arg);
+int store_fact_users(struct db *d, int64_t tailnet, store_fact_user_fn fn, void *arg) MUST_CHECK;
 typedef void (*store_fact_node_fn)(void *arg, const struct store_fact_node *n);
-bool store_fact_nodes(struct db *d, int64_t tailnet, store_fact_node_fn fn, void *arg);
+int store_fact_nodes(struct db *d, int64_t tailnet, store_fact_node_fn fn, void *arg) MUST_CHECK;
 int store_node_tags(struct db *d, int64_t node, struct buf *out_json) MUST_CHECK;
 
 /* ---- what moves a right without an edit of the policy (policy.md 3.5) ---- */

@@ -133,6 +133,15 @@ static void a_save_sees_who_changed_alone(void **state)
     snprintf(want, sizeof want, "capabilities:%d policy:0 ", (int)node);
     assert_string_equal(seen, want);
     assert_false(has(w, node, "funnel"));
+    /* One that had nothing alone, and gets something with the whole. */
+    IN_TX(w, node = world_add_node(w, w->ann));
+    follow(w, node);
+    assert_int_equal(world_set(w, node)->count, 0);
+    assert_int_equal(
+        world_save(w, "{\"nodeAttrs\": [{\"target\": [\"ann@example.com\"], \"attr\": [\"x\"]}]}\n")
+            .changed,
+        1);
+    assert_true(has(w, node, "x"));
 }
 
 static void gate_says_why(void **state)

@@ -561,12 +561,17 @@ static int r_relays(struct world *w)
 
 static int r_funnels(struct world *w)
 {
-    return store_funnels_each(w->db, 0, see_funnel, w);
+    int64_t after = 0;
+    int rc = store_funnels_each(w->db, 0, see_funnel, w);
+    rc = rc ? rc : store_funnel_nodes(w->db, &after, 10, see_due, w);
+    see(w, after, "end");
+    return rc;
 }
 
 static int r_requests(struct world *w)
 {
-    return store_requests_recent(w->db, 2, (struct wall){0}, see_request, w);
+    int rc = store_requests_recent(w->db, 2, (struct wall){0}, see_request, w);
+    return rc ? rc : store_requests_pending(w->db, see_request, w);
 }
 
 static int r_due(struct world *w)
@@ -596,10 +601,8 @@ static int r_changes(struct world *w)
 
 static int r_facts(struct world *w)
 {
-    return store_fact_users(w->db, 1, see_fact_user, w) &&
-                   store_fact_nodes(w->db, 1, see_fact_node, w)
-               ? 0
-               : -EIO;
+    int rc = store_fact_users(w->db, 1, see_fact_user, w);
+    return rc ? rc : store_fact_nodes(w->db, 1, see_fact_node, w);
 }
 
 static int r_counts(struct world *w)

@@ -203,10 +203,10 @@ static void facts_are_read_whole(void **state)
     assert_int_equal(add_node(d, i.tailnet, 2, bob, &node), 0);
     assert_int_equal(store_node_tag(d, node, S("[\"tag:db\"]"), 0), 0);
     assert_int_equal(store_user_suspend(d, bob, true), 0);
-    assert_true(store_fact_users(d, i.tailnet, note_user, seen));
+    assert_int_equal(store_fact_users(d, i.tailnet, note_user, seen), 0);
     assert_string_equal(seen, "ann@example.com/owner bob@example.com/member/suspended ");
     seen[0] = '\0';
-    assert_true(store_fact_nodes(d, i.tailnet, note_node, seen));
+    assert_int_equal(store_fact_nodes(d, i.tailnet, note_node, seen), 0);
     assert_string_equal(seen, "laptop-1/1/[]/100.64.0.1 laptop-2/0/[\"tag:db\"]/100.64.0.2 ");
     /* Untagged again; the owner's devices go with the owner, tagged ones stay. */
     assert_int_equal(store_node_tag(d, i.node, S("[\"tag:web\"]"), 0), 0);
@@ -214,7 +214,7 @@ static void facts_are_read_whole(void **state)
     assert_int_equal(store_user_delete(d, bob), 0);
     assert_int_equal(store_user_delete(d, bob), STORE_NONE);
     seen[0] = '\0';
-    assert_true(store_fact_nodes(d, i.tailnet, note_node, seen));
+    assert_int_equal(store_fact_nodes(d, i.tailnet, note_node, seen), 0);
     assert_string_equal(seen, "laptop-1/0/[\"tag:web\"]/100.64.0.1 ");
     assert_int_equal(store_node_address(d, 77, S("100.64.0.77")), STORE_NONE);
 }
