@@ -16,9 +16,9 @@ struct policy;
 enum policy_severity { POLICY_ERROR, POLICY_WARNING };
 
 struct policy_diag {
+    const char *code; /* stable, from policy.md "Codes" */
+    size_t offset;    /* of the culprit, in bytes */
     enum policy_severity severity;
-    const char *code;  /* stable, from policy.md "Codes" */
-    size_t offset;     /* of the culprit, in bytes */
     int line, column;  /* the same, from 1; column counts bytes */
     int character;     /* the column in characters */
     char pointer[160]; /* JSON Pointer, "" for the root */
