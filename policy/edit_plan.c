@@ -402,13 +402,6 @@ want_list(struct planner *p, const char *section, const struct edit_want *want, 
                        list_text(p->plan, want->items, want->item_count));
         return;
     }
-    if (hujson_kind(list) != HUJSON_ARRAY) { /* null */
-        step.verb = EDIT_REPLACE;
-        step.index = step.path[--step.depth];
-        step.value = list_text(p->plan, want->items, want->item_count);
-        add_step(p->plan, &step);
-        return;
-    }
     for (size_t k = 0; k < want->item_count; k++) {
         if (!listed(p, list, want->items[k])) {
             step.verb = EDIT_ADD;

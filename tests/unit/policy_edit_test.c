@@ -281,6 +281,83 @@ static void owners(void **state)
         "{\n \"tagOwners\": {\n  \"tag:y\": [], // y\n  \"tag:x\": [\"autogroup:admin\", \"b@c\"],\n }\n}\n");
 }
 
+#define PORTS2 "\"openfunnel.org/cap/funnel\": [{\"ports\": [\"443\"]}]"
+#define PORTS  "\"openfunnel.org/cap/funnel\":[{\"ports\":[\"443\"]}]"
+
+/* The capability that names funnel's ports goes with it, and comes along where funnel moves. */
+static void ports_follow(void **state)
+{
+    (void)state;
+    struct call rm = {REMOVE, NULL, {NULL}};
+    expect(
+        "{\"nodeAttrs\":[{\"target\":[\"autogroup:member\"],\"attr\":[\"funnel\"],\"app\":{" PORTS
+        "}}]}",
+        rm, POLICY_SPLICED, "{\"nodeAttrs\":[]}");
+    expect("{\"nodeAttrs\":[{\"target\":[\"autogroup:member\"],\"app\":{" PORTS
+           "},\"attr\":[\"funnel\",\"x\"]}]}",
+           rm, POLICY_SPLICED,
+           "{\"nodeAttrs\":[{\"target\":[\"autogroup:member\"],\"attr\":[\"x\"]}]}");
+    expect(
+        "{\"nodeAttrs\":[{\"target\":[\"autogroup:member\"],\"attr\":[\"x\",\"funnel\"],\"app\":{" PORTS
+        "}}]}",
+        rm, POLICY_SPLICED,
+        "{\"nodeAttrs\":[{\"target\":[\"autogroup:member\"],\"attr\":[\"x\"]}]}");
+    expect(
+        "{\"nodeAttrs\":[{\"target\":[\"autogroup:member\",\"a@b\"],\"attr\":[\"x\",\"funnel\"],\"app\":{" PORTS
+        "}}]}",
+        rm, POLICY_SPLICED,
+        "{\"nodeAttrs\":[{\"target\":[\"autogroup:member\",\"a@b\"],\"attr\":[\"x\"]}, {\n\t\"target\": [\"a@b\"],\n"
+        "\t\"attr\":   [\"funnel\"],\n\t\"app\":    {\"openfunnel.org/cap/funnel\": [{\"ports\":[\"443\"]}]}\n}]}");
+    expect(
+        "{\"nodeAttrs\": [{\"target\": [\"autogroup:member\"], \"attr\": [\"funnel\"], \"app\": {\"example.com/x\": [1], " PORTS2
+        "}}]}\n",
+        rm, POLICY_SPLICED,
+        "{\"nodeAttrs\": [{\"target\": [\"autogroup:member\"], \"app\": {\"example.com/x\": [1], " PORTS2
+        "}}]}\n");
+}
+
+static void odd_texts(void **state)
+{
+    (void)state;
+    struct call add = {GROUP, "group:a", {"cy@example.com"}},
+                quoted = {OWNERS, "tag:x", {"\"a\\b\x01\"@c"}};
+    expect("{\"groups\":{\"group:a\":[ // one\n\n\n\n]}}", add, POLICY_SPLICED,
+           "{\"groups\":{\"group:a\":[ // one\n\n\n\n\t\"cy@example.com\",\n]}}");
+    expect("{\"groups\":{\"group:a\":[\"a@b\" /**/ , /* c *//* d */ ]}}", add, POLICY_SPLICED,
+           "{\"groups\":{\"group:a\":[\"a@b\" /**/ , \"cy@example.com\", /* c *//* d */ ]}}");
+    expect("{\"tagOwners\":{}}", quoted, POLICY_SPLICED,
+           "{\"tagOwners\":{\"tag:x\": [\"\\\"a\\\\b\\u0001\\\"@c\"]}}");
+    /* several lines of comment */
+    struct buf out = BUF_MAX(TEXT_MAX);
+    struct policy_diags diags;
+    assert_int_equal(policy_add_funnel(S("{}"), S("*"), S("one\ntwo"), &out, &diags),
+                     POLICY_SPLICED);
+    assert_string_equal(
+        buf_cstr(&out),
+        "{\"nodeAttrs\": [\n\t{\n\t\t// one\n\t\t// two\n\t\t\"target\": [\"*\"],\n\t\t\"attr\":   [\"funnel\"],\n\t},\n]}");
+    policy_diags_free(&diags);
+    buf_deinit(&out);
+}
+
+static void many_steps(void **state)
+{
+    (void)state;
+    struct buf text = BUF_MAX(TEXT_MAX), out = BUF_MAX(TEXT_MAX);
+    struct policy_diags diags;
+    buf_adds(&text, "{\"tagOwners\": {\"tag:x\": [\"keep@b\"");
+    for (int i = 0; i < 200; i++) {
+        buf_addf(&text, ", \"u%d@b\"", i);
+    }
+    buf_adds(&text, "]}}");
+    struct slice owners[] = {S("keep@b")};
+    assert_int_equal(policy_set_tag_owners(buf_slice(&text), S("tag:x"), owners, 1, &out, &diags),
+                     POLICY_SPLICED);
+    assert_string_equal(buf_cstr(&out), "{\"tagOwners\": {\"tag:x\": [\"keep@b\"]}}");
+    policy_diags_free(&diags);
+    buf_deinit(&text);
+    buf_deinit(&out);
+}
+
 /* ---- refused ---- */
 
 static void refuse(const char *text, struct call c, const char *code, int line)
@@ -315,10 +392,11 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cases),       cmocka_unit_test(add_spliced),
-        cmocka_unit_test(add_covered), cmocka_unit_test(remove_spliced),
-        cmocka_unit_test(groups),      cmocka_unit_test(owners),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(cases),        cmocka_unit_test(add_spliced),
+        cmocka_unit_test(add_covered),  cmocka_unit_test(remove_spliced),
+        cmocka_unit_test(groups),       cmocka_unit_test(owners),
+        cmocka_unit_test(ports_follow), cmocka_unit_test(odd_texts),
+        cmocka_unit_test(many_steps),   cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
