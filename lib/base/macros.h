@@ -9,10 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* AUTO: a guard that is there for its cleanup alone counts as used; clang 14 needs to be told. */
 #define MUST_CHECK                    __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a)             __attribute__((format(printf, f, a)))
 #define NORETURN                      __attribute__((noreturn))
-#define AUTO(fn)                      __attribute__((cleanup(fn)))
+#define AUTO(fn)                      __attribute__((cleanup(fn), unused))
 #define ARRAY_LEN(a)                  (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 

@@ -5,7 +5,7 @@
 #include "server/store_policy.h"
 #include "tests/unit/support/store.h"
 
-#define TX(d) AUTO(db_tx_endp) __attribute__((unused)) struct db_tx *tx = db_begin(d)
+#define TX(d) AUTO(db_tx_endp) struct db_tx *tx = db_begin(d)
 
 struct people {
     int64_t tailnet, ann, bob;
