@@ -369,10 +369,6 @@ static void fold_users(struct build *b)
         const struct policy_user *user = &s->facts->users[u];
         const uint64_t *domain = login_domain(b, user->login);
         uint64_t *row = s->users + u * words;
-        if (user->suspended) {
-            memset(row, 0, words * sizeof *row);
-            continue;
-        }
         row_or(row, b->roles[user->role], words);
         if (domain) {
             row_or(row, domain, words);

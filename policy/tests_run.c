@@ -73,6 +73,7 @@ int policy_tests_foreign(const struct policy_snapshot *s,
     struct hujson_diag syntax;
     *out_diags = (struct policy_diags){NULL, 0, false};
     view.arena = arena;
+    view.group_count = view.group_names.count; /* the place of synced groups is the next one */
     view.tests = NULL;
     view.test_count = 0;
     int rc = load_parse(tests, &syntax, &doc);

@@ -380,6 +380,29 @@ static void foreign_tests(void **state)
     policy_unref(p);
 }
 
+/* Groups of an identity provider have one place in a policy, whoever names them first. */
+static void foreign_synced(void **state)
+{
+    (void)state;
+    struct policy *p = NULL;
+    struct policy_snapshot *s = NULL;
+    policy_diags_free(&diags);
+    assert_int_equal(
+        policy_check(
+            S("{\"groups\":{\"group:g\":[]}," ACLS
+              "\"nodeAttrs\":[{\"target\":[\"group:sec@example.com\"],\"attr\":[\"funnel\"]}]}"),
+            facts, &diags, &p, &s),
+        0);
+    for (size_t i = 0; i < facts->device_count; i++) {
+        assert_int_equal(policy_snapshot_set(s, i)->count, 0);
+    }
+    assert_int_equal(
+        foreign(s, "[{\"src\":\"group:other@example.com\",\"deny\":[\"100.64.0.1:22\"]}]"),
+        POLICY_INVALID);
+    policy_snapshot_unref(s);
+    policy_unref(p);
+}
+
 /* ---- the gate ---- */
 
 static void gate(void **state)
@@ -421,9 +444,11 @@ static void gate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(passing),           cmocka_unit_test(failing),  cmocka_unit_test(symbolic),
-        cmocka_unit_test(symbolic_failures), cmocka_unit_test(together), cmocka_unit_test(whole),
-        cmocka_unit_test(foreign_tests),     cmocka_unit_test(gate),
+        cmocka_unit_test(passing),       cmocka_unit_test(failing),
+        cmocka_unit_test(symbolic),      cmocka_unit_test(symbolic_failures),
+        cmocka_unit_test(together),      cmocka_unit_test(whole),
+        cmocka_unit_test(foreign_tests), cmocka_unit_test(foreign_synced),
+        cmocka_unit_test(gate),
     };
     int rc = cmocka_run_group_tests(tests, set_up, tear_down);
     policy_diags_free(&diags);

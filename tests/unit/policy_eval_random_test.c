@@ -23,8 +23,9 @@ static uint32_t draw(uint32_t below)
 
 #define ONE_OF(list) ((list)[draw(ARRAY_LEN(list))])
 
-static const char *const logins[] = {"ann@example.com", "Bob@example.com", "cy@example.org",
-                                     "dee@github",      "eve@example.com", "fay@EXAMPLE.org"};
+static const char *const logins[] = {"ann@example.com",     "Bob@example.com", "cy@example.org",
+                                     "dee@github",          "eve@example.com", "fay@EXAMPLE.org",
+                                     "odd@name@example.com"};
 static const char *const roles[] = {"member",        "member",   "owner",         "admin",
                                     "network-admin", "it-admin", "billing-admin", "auditor"};
 static const char *const tags[] = {"tag:a", "tag:b", "tag:c"};
