@@ -169,7 +169,7 @@ static void put_literal(struct formatter *f, const struct hujson_node *n)
     if (!n->escaped) {
         buf_add(&f->text, hujson_literal(f->d, n));
     } else if (!hujson_reencode(hujson_literal(f->d, n), &f->scratch, &f->text)) {
-        f->no_memory = true;
+        f->no_memory = buf_ok(&f->text); /* else there was no room */
     }
 }
 
