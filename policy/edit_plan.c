@@ -27,7 +27,7 @@ static void add_step(struct edit_plan *plan, const struct edit_step *step)
 {
     if (plan->count == plan->room) {
         size_t room = plan->room ? plan->room * 4 : 16;
-        struct edit_step *more = room > EDIT_STEPS_MAX * 4 ? NULL : mem_try(room * sizeof *more);
+        struct edit_step *more = room / 4 > EDIT_STEPS_MAX ? NULL : mem_try(room * sizeof *more);
         if (!more) {
             plan->failed = true;
             return;
@@ -253,37 +253,40 @@ static void want_funnel(struct planner *p, const struct edit_want *want)
 
 /* ---- no funnel ---- */
 
-static struct edit_step
-step_in(const struct planner *p, const struct entry *e, enum edit_verb verb, size_t index)
+static struct edit_step step_in(const struct entry *e, enum edit_verb verb, size_t index)
 {
-    (void)p;
     return (struct edit_step){
         .verb = verb, .path = {e->section, e->index}, .depth = 2, .index = index};
 }
 
-/* Takes funnel away and leaves the rest: the strings, then what only they kept alive. */
-static void drop_attr(struct planner *p, const struct entry *e)
+/* The strings "funnel", from the last on; the whole field where it holds nothing else. */
+static void drop_strings(struct planner *p, const struct entry *e)
 {
-    struct edit_step step;
-    bool all = e->funnel == count_of(e->attrs), before = e->app_at < e->attr_at;
-    bool whole_app = e->ports && count_of(e->app) == 1;
-    for (int pass = 0; pass < 2; pass++) { /* what stands further down goes first */
-        if ((pass == 0) == before) {
-            for (size_t k = count_of(e->attrs); !all && k--;) {
-                if (slice_eq(string_of(p, hujson_at(e->attrs, k)), S("funnel"))) {
-                    step = step_in(p, e, EDIT_REMOVE, k);
-                    step.path[step.depth++] = e->attr_at;
-                    add_step(p->plan, &step);
-                }
-            }
-            if (all) {
-                step = step_in(p, e, EDIT_REMOVE, e->attr_at);
-                add_step(p->plan, &step);
-            }
-        } else if (whole_app) {
-            step = step_in(p, e, EDIT_REMOVE, e->app_at);
+    struct edit_step step = step_in(e, EDIT_REMOVE, e->attr_at);
+    if (e->funnel == count_of(e->attrs)) {
+        add_step(p->plan, &step);
+        return;
+    }
+    step.path[step.depth++] = e->attr_at;
+    for (step.index = count_of(e->attrs); step.index--;) {
+        if (slice_eq(string_of(p, hujson_at(e->attrs, step.index)), S("funnel"))) {
             add_step(p->plan, &step);
         }
+    }
+}
+
+/* Takes funnel away and leaves the rest; an app that only named its ports goes too. What stands
+ * further down goes first. */
+static void drop_attr(struct planner *p, const struct entry *e)
+{
+    bool app_goes = e->ports && count_of(e->app) == 1, app_last = e->app_at > e->attr_at;
+    struct edit_step app = step_in(e, EDIT_REMOVE, e->app_at);
+    if (app_goes && app_last) {
+        add_step(p->plan, &app);
+    }
+    drop_strings(p, e);
+    if (app_goes && !app_last) {
+        add_step(p->plan, &app);
     }
 }
 
@@ -322,7 +325,7 @@ static void drop_targets(struct planner *p, const struct entry *e, struct slice 
 {
     for (size_t k = count_of(e->targets); k--;) {
         if (same_selector(string_of(p, hujson_at(e->targets, k)), selector)) {
-            struct edit_step step = step_in(p, e, EDIT_REMOVE, k);
+            struct edit_step step = step_in(e, EDIT_REMOVE, k);
             step.path[step.depth++] = e->target_at;
             add_step(p->plan, &step);
         }

@@ -112,8 +112,10 @@ static size_t apply(const struct slice *a, size_t n, struct slice diff, struct b
         struct slice line = slice_sub(diff, 0, (size_t)slice_find(diff, '\n') + 1);
         diff = slice_skip(diff, line.n);
         if (*line.p == '@') {
-            size_t from, lines;
-            assert_int_equal(sscanf(line.p, "@@ -%zu,%zu ", &from, &lines), 2);
+            struct slice range = slice_skip(line, strlen("@@ -")), number;
+            uint64_t from = 0, lines = 0;
+            assert_true(slice_split(&range, ',', &number) && slice_u64(number, SIZE_MAX, &from));
+            assert_true(slice_split(&range, ' ', &number) && slice_u64(number, SIZE_MAX, &lines));
             for (from -= lines ? 1 : 0; at < from; at++) {
                 buf_add(out, a[at]);
             }
@@ -141,8 +143,8 @@ static void applies_and_is_minimal(void **state)
     unsigned seed = 20261124;
     for (int round = 0; round < 20000; round++) {
         char before[2 * LINES], after[2 * LINES];
-        struct slice a[LINES], b[LINES], ta = {before, random_text(&seed, before)},
-                                         tb = {after, random_text(&seed, after)};
+        struct slice a[LINES] = {{0}}, b[LINES] = {{0}}, ta = {before, random_text(&seed, before)},
+                     tb = {after, random_text(&seed, after)};
         struct buf diff = BUF_MAX(TEXT_MAX), made = BUF_MAX(TEXT_MAX);
         size_t n = split(ta, a), m = split(tb, b);
         policy_diff(ta, tb, (int)(rand_r(&seed) % 4), &diff);
