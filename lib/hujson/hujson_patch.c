@@ -29,7 +29,7 @@ static bool not_found(struct hujson_patcher *p)
     return hujson_patch_fail(p, "value not found");
 }
 
-static bool is_name(const struct hujson_item *item, struct slice name)
+static bool is_name(struct hujson_patcher *p, const struct hujson_item *item, struct slice name)
 {
     struct slice literal = item->name;
     if (!memchr(literal.p, '\\', literal.n)) {
@@ -38,6 +38,7 @@ static bool is_name(const struct hujson_item *item, struct slice name)
     struct buf text = BUF_MAX(literal.n * 2);
     bool same =
         hujson_decode(literal, HUJSON_LONE_REFUSE, &text) && slice_eq(buf_slice(&text), name);
+    p->edit.no_memory = p->edit.no_memory || !buf_ok(&text);
     buf_deinit(&text);
     return same;
 }
@@ -46,11 +47,11 @@ static bool step_into_object(struct hujson_patcher *p, struct spot *s, bool may_
 {
     struct hujson_open *o = s->parent;
     for (s->index = 0; s->index < o->count; s->index++) {
-        if (is_name(o->items[s->index], s->name)) {
+        if (is_name(p, o->items[s->index], s->name)) {
             return true;
         }
     }
-    return may_add || not_found(p);
+    return !p->edit.no_memory && (may_add || not_found(p));
 }
 
 /* "-" is the place behind the last element. An index with a leading zero, or one that would leave a
@@ -84,8 +85,9 @@ static bool step(
     }
     hujson_pointer_token(token, &name);
     s->name = slice_of(arena_strdup(p->edit.arena, buf_slice(&name)), name.len);
+    bool whole = buf_ok(&name);
     buf_deinit(&name);
-    if (!s->name.p) {
+    if (!s->name.p || !whole) {
         p->edit.no_memory = true;
         return false;
     }
@@ -124,7 +126,7 @@ static struct slice name_literal(struct hujson_patcher *p, struct slice name)
     struct buf text = BUF_MAX(name.n * 6 + 2);
     hujson_encode(name, &text);
     struct slice literal = slice_of(arena_strdup(p->edit.arena, buf_slice(&text)), text.len);
-    p->edit.no_memory = p->edit.no_memory || !literal.p;
+    p->edit.no_memory = p->edit.no_memory || !literal.p || !buf_ok(&text);
     buf_deinit(&text);
     return literal;
 }

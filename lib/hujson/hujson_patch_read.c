@@ -72,6 +72,7 @@ decode(struct hujson_patcher *p, const struct hujson_node *n, enum hujson_lone l
         text = slice_of(arena_strdup(p->edit.arena, buf_slice(&scratch)), scratch.len);
         p->edit.no_memory = p->edit.no_memory || !text.p;
     }
+    p->edit.no_memory = p->edit.no_memory || !buf_ok(&scratch);
     buf_deinit(&scratch);
     return text;
 }

@@ -94,12 +94,52 @@ static int do_pointers(struct world *w, struct buf *out)
     return buf_ok(out) ? 0 : HUJSON_TOO_BIG;
 }
 
+/* Every verb, with names that want decoding and values that were stepped into. */
+static int do_patch(struct world *w, struct buf *out)
+{
+    static const char patch[] =
+        "[{\"op\": \"add\", \"path\": \"/new~1\\u00e9\\n\", // why\n\"value\": {\"x\\u0041\": [1]}},"
+        "{\"op\": \"add\", \"path\": \"/new~1\\u00e9\\n/x\\u0041/-\", \"value\": 2},"
+        "{\"op\": \"copy\", \"from\": \"/new~1\\u00e9\\n\", \"path\": \"/copy\"},"
+        "{\"op\": \"test\", \"path\": \"/copy\", \"value\": {\"\\u0078A\": [1, 2.0]}},"
+        "{\"op\": \"move\", \"from\": \"/copy\", \"path\": \"/moved\"},"
+        "{\"op\": \"replace\", \"path\": \"/moved/xA/0\", \"value\": {\"a\": {}}},"
+        "{\"op\": \"remove\", \"path\": \"/new~1\\u00e9\\n\"},"
+        "{\"op\": \"test\", \"path\": \"/moved\", \"value\": {\"xA\": [{\"a\": {}}, 2]}}]";
+    struct hujson_doc *d = NULL;
+    struct hujson_diag diag;
+    int rc = parse(&w->text, &d);
+    if (!rc) {
+        rc = hujson_patch(d, slice_str(patch), &diag);
+        assert_true(!rc || slice_eq(hujson_text(d), buf_slice(&w->text)));
+        hujson_print(d, out);
+        rc = rc || buf_ok(out) ? rc : HUJSON_TOO_BIG;
+    }
+    hujson_free(d);
+    return rc;
+}
+
+static int do_equal(struct world *w, struct buf *out)
+{
+    struct hujson_doc *d = NULL;
+    int rc = parse(&w->text, &d);
+    if (!rc) {
+        rc = hujson_equal(w->doc, hujson_root(w->doc), d, hujson_root(d));
+        buf_addc(out, '=');
+        rc = rc || buf_ok(out) ? rc : HUJSON_TOO_BIG;
+    }
+    hujson_free(d);
+    return rc;
+}
+
 static const struct {
     const char *name;
     int (*make)(struct world *w, struct buf *out);
 } operations[] = {
-    {"parse and print", do_parse},   {"format", do_format},     {"minimize", do_minimize},
-    {"standardize", do_standardize}, {"pointers", do_pointers},
+    {"parse and print", do_parse}, {"format", do_format},
+    {"minimize", do_minimize},     {"standardize", do_standardize},
+    {"pointers", do_pointers},     {"patch", do_patch},
+    {"equal", do_equal},
 };
 
 static void grow(struct buf *out)
