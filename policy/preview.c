@@ -77,7 +77,9 @@ static struct slice written_at(const struct policy *p, size_t offset)
     return slice_find(text, '\\') < 0 ? slice_trim(text) : S("");
 }
 
-static struct slice dst_text(struct preview *v, const struct rule *rule, const struct rule_dst *d)
+/* ip: what the grant lets through, in words; empty for an acl. */
+static struct slice
+dst_text(struct preview *v, const struct rule *rule, const struct rule_dst *d, struct slice ip)
 {
     struct slice written = written_at(v->r->policy, d->what.offset);
     if (rule->kind == RULE_ACL && written.n) {
@@ -89,16 +91,30 @@ static struct slice dst_text(struct preview *v, const struct rule *rule, const s
     struct buf text = BUF_MAX(64 * KIB);
     bool brackets = d->what.kind == SELECTOR_ADDRESS && d->what.prefix.addr.family == IP_V6;
     buf_addf(&text, brackets ? "[" SLICE_FMT "]:" : SLICE_FMT ":", SLICE_ARG(d->what.text));
+    buf_add(&text, ip);
     if (rule->kind == RULE_ACL) {
         put_ports(&text, d->ports, d->port_count);
-    } else {
-        put_ip(&text, rule);
     }
     char *copy = arena_strdup(v->out->arena, buf_slice(&text));
     struct slice kept = slice_of(copy, text.len);
     v->full |= !copy || !buf_ok(&text);
     buf_deinit(&text);
     return kept;
+}
+
+static struct slice *dst_texts(struct preview *v, const struct rule *rule)
+{
+    struct slice *at = take(v, rule->dst_count, sizeof *at);
+    struct buf ip = BUF_MAX(64 * KIB);
+    if (rule->kind == RULE_GRANT) {
+        put_ip(&ip, rule);
+    }
+    v->full |= !buf_ok(&ip);
+    for (size_t i = 0; !v->full && i < rule->dst_count; i++) {
+        at[i] = dst_text(v, rule, &rule->dst[i], buf_slice(&ip));
+    }
+    buf_deinit(&ip);
+    return at;
 }
 
 static struct slice *texts(struct preview *v, const struct selectors *s)
@@ -120,12 +136,9 @@ static void add_match(struct preview *v, const struct book_rule *from)
     int column;
     hujson_position(v->r->policy->doc, rule->offset, &m.line, &column);
     m.users = texts(v, &rule->src);
-    m.ports = take(v, rule->dst_count, sizeof *m.ports);
+    m.ports = dst_texts(v, rule);
     m.via = texts(v, &rule->via);
     m.postures = take(v, m.posture_count, sizeof *m.postures);
-    for (size_t i = 0; m.ports && i < rule->dst_count; i++) {
-        m.ports[i] = dst_text(v, rule, &rule->dst[i]);
-    }
     for (size_t i = 0; m.postures && i < m.posture_count; i++) {
         m.postures[i] = v->r->policy->postures[from->postures[i]].name.text;
     }
@@ -222,7 +235,7 @@ bool policy_preview_user(const struct policy_reach *r,
     } else {
         mark_login(r, login, marks);
     }
-    for (size_t i = 0; i < r->access.rule_count; i++) {
+    for (size_t i = 0; !v.full && i < r->access.rule_count; i++) {
         if (takes_login(&r->access.rules[i], login, marks)) {
             add_match(&v, &r->access.rules[i]);
         }
@@ -277,7 +290,7 @@ bool policy_preview_ipport(const struct policy_reach *r,
     struct reach_point dst = reach_addr_point(r, &addr, reach_device_at(r, &addr), REACH_DST);
     q.dst_outside = dst.outside;
     bool ok = begin(&v, r, out_matches);
-    for (size_t i = 0; ok && i < r->access.rule_count; i++) {
+    for (size_t i = 0; ok && !v.full && i < r->access.rule_count; i++) {
         const struct book_rule *rule = &r->access.rules[i];
         bool found = false;
         for (uint32_t k = 0; k < rule->item_count; k++) {
