@@ -26,8 +26,8 @@ int asker_new(const struct policy_reach *r,
     a->rule_marks = mem_try(book->rule_count * sizeof *a->rule_marks);
     a->found = mem_try(book->item_count * sizeof *a->found);
     a->users = mem_try(r->facts->user_count * sizeof *a->users);
-    a->points = mem_try((r->class_count + r->principal_count + r->policy->tag_count + 1) *
-                        sizeof *a->points);
+    a->points =
+        mem_try((r->class_count + r->principal_count + r->policy->tag_count + 1) * sizeof(void *));
     if (!a->term_marks || !a->rule_marks || !a->found || !a->users || !a->points) {
         return err_origin(-ENOMEM);
     }
@@ -133,7 +133,7 @@ static bool need_row(struct asker *a, struct ask_target *t, enum reach_side side
 {
     size_t bits = side == REACH_SRC ? a->book->rule_count : a->book->item_count;
     struct row_build b = {a, side == REACH_SRC ? &a->book->src : &a->book->dst, NULL};
-    const struct reach_point none = {.terms = NULL}, *last = &none;
+    const struct reach_point *last = NULL;
     if (t->row) {
         return true;
     }
@@ -141,7 +141,7 @@ static bool need_row(struct asker *a, struct ask_target *t, enum reach_side side
     asker_fresh(a);
     for (size_t i = 0; b.row && i < t->count; i++) {
         const struct reach_point *p = t->at[i];
-        bool same = p->terms == last->terms && p->term_count == last->term_count;
+        bool same = last && p->terms == last->terms && p->term_count == last->term_count;
         for (uint32_t k = 0; !same && k < p->term_count; k++) {
             add_postings(&b, p->terms[k]);
         }
@@ -213,22 +213,19 @@ static bool names(const uint32_t *terms, uint32_t count, const struct ask_target
     return false;
 }
 
-/* Does one rule name both sides, in so many words? Most tests say what a rule says. */
-static bool named(const struct asker *a,
-                  const struct reach_question *q,
-                  const struct ask_target *src,
-                  const struct ask_target *dst)
+/* Does a rule that names this destination name the source, too? */
+static bool named_at(const struct asker *a,
+                     const struct reach_question *q,
+                     const struct ask_target *src,
+                     uint32_t dst)
 {
-    const uint32_t terms[] = {dst->term, TERM_ALL};
-    for (size_t t = 0; t < ARRAY_LEN(terms) - dst->outside; t++) {
-        const uint32_t *first = &a->book->dst.first[terms[t]];
-        for (uint32_t i = first[0]; i < first[1]; i++) {
-            const struct book_item *item = &a->book->items[a->book->dst.list[i]];
-            const struct book_rule *rule = &a->book->rules[item->rule];
-            if (names(rule->src, rule->src_count, src) &&
-                reach_item_fit(a->r, a->book, item, q) == FIT_YES) {
-                return true;
-            }
+    const struct postings *at = &a->book->dst;
+    for (uint32_t i = at->first[dst]; i < at->first[dst + 1]; i++) {
+        const struct book_item *item = &a->book->items[at->list[i]];
+        const struct book_rule *rule = &a->book->rules[item->rule];
+        if (names(rule->src, rule->src_count, src) &&
+            reach_item_fit(a->r, a->book, item, q) == FIT_YES) {
+            return true;
         }
     }
     return false;
@@ -315,28 +312,43 @@ mark_reached(struct asker *a, const struct reach_question *q, const struct reach
 }
 
 /* Goes through the pairs until one is reached, or is not, as wanted. */
-static enum ask_answer look_for(struct asker *a,
-                                const struct reach_question *q,
-                                const struct ask_target *src,
-                                const struct ask_target *dst,
-                                bool reached,
-                                struct ask_pair *out_pair)
+struct look {
+    const struct reach_question *q;
+    const struct ask_target *src, *dst;
+    bool reached;
+};
+
+/* The first destination that the source reaches, or does not, as wanted; their count when there is
+ * none. */
+static size_t look_from(struct asker *a, const struct look *l, const struct reach_point *src)
 {
-    for (size_t i = 0; i < src->count; i++) {
+    bool self = mark_reached(a, l->q, src);
+    size_t i = 0;
+    while (i < l->dst->count) {
+        const struct reach_point *d = l->dst->at[i];
+        bool reached = point_marked(a, d) || (self && d->user == src->user);
+        if (reached == l->reached) {
+            break;
+        }
+        i++;
+    }
+    return i;
+}
+
+static enum ask_answer look_for(struct asker *a, const struct look *l, struct ask_pair *out_pair)
+{
+    for (size_t i = 0; i < l->src->count; i++) {
         if (late(a, i)) {
             return ASK_LATE;
         }
-        bool self = mark_reached(a, q, src->at[i]);
-        for (size_t k = 0; k < dst->count; k++) {
-            const struct reach_point *d = dst->at[k];
-            bool here = point_marked(a, d) || (self && d->user == src->at[i]->user);
-            if (here == reached) {
-                *out_pair = (struct ask_pair){src->at[i], d, REACH_NONE};
-                if (reached) {
-                    out_pair->rule = reach_rule(a->r, a->book, src->at[i], d, q);
-                }
-                return ASK_YES;
+        const struct reach_point *src = l->src->at[i];
+        size_t k = look_from(a, l, src);
+        if (k < l->dst->count) {
+            *out_pair = (struct ask_pair){src, l->dst->at[k], REACH_NONE};
+            if (l->reached) {
+                out_pair->rule = reach_rule(a->r, a->book, src, l->dst->at[k], l->q);
             }
+            return ASK_YES;
         }
     }
     return ASK_NO;
@@ -364,8 +376,8 @@ enum ask_answer ask_all(struct asker *a,
     if (without_rules(a, src, dst, &answer, out_pair)) {
         return answer;
     }
-    if (named(a, q, src, dst)) {
-        return ASK_YES;
+    if (named_at(a, q, src, dst->term) || (!dst->outside && named_at(a, q, src, TERM_ALL))) {
+        return ASK_YES; /* most tests say what a rule says */
     }
     if (!find_items(a, q, src, dst)) {
         return ASK_NO_MEMORY;
@@ -384,7 +396,7 @@ enum ask_answer ask_all(struct asker *a,
             return ASK_YES;
         }
     }
-    answer = look_for(a, q, src, dst, false, out_pair);
+    answer = look_for(a, &(struct look){q, src, dst, false}, out_pair);
     return answer == ASK_LATE ? ASK_LATE : answer == ASK_YES ? ASK_NO : ASK_YES;
 }
 
@@ -410,5 +422,5 @@ enum ask_answer ask_any(struct asker *a,
             return ASK_YES;
         }
     }
-    return a->found_count ? look_for(a, q, src, dst, true, out_pair) : ASK_NO;
+    return a->found_count ? look_for(a, &(struct look){q, src, dst, true}, out_pair) : ASK_NO;
 }

@@ -212,12 +212,12 @@ static void
 points_at(struct asker *a, const struct ip_prefix *p, enum reach_side side, char why[256])
 {
     if (p->bits != (p->addr.family == IP_V4 ? 32 : 128)) {
-        snprintf(why, 256, "a test names one host, not a network");
+        (void)snprintf(why, 256, "a test names one host, not a network");
         return;
     }
     uint32_t device = host_at(a, &p->addr);
     if (side == REACH_SRC && device != REACH_NONE && a->r->facts->devices[device].external) {
-        snprintf(why, 256, "it belongs to a device of another tailnet");
+        (void)snprintf(why, 256, "it belongs to a device of another tailnet");
         return;
     }
     struct reach_point point = reach_addr_point(a->r, &p->addr, device, side);
@@ -230,11 +230,14 @@ static void not_found(const struct selector *s, char why[256])
 {
     struct slice t = s->text;
     if (slice_starts(t, S("tag:"))) {
-        snprintf(why, 256, "tag not found: \"" SLICE_FMT "\"", SLICE_ARG(slice_sub(t, 0, 200)));
+        (void)snprintf(why, 256, "tag not found: \"" SLICE_FMT "\"",
+                       SLICE_ARG(slice_sub(t, 0, 200)));
     } else if (slice_starts(t, S("group:"))) {
-        snprintf(why, 256, "group not found: \"" SLICE_FMT "\"", SLICE_ARG(slice_sub(t, 0, 200)));
+        (void)snprintf(why, 256, "group not found: \"" SLICE_FMT "\"",
+                       SLICE_ARG(slice_sub(t, 0, 200)));
     } else {
-        snprintf(why, 256, "\"" SLICE_FMT "\": invalid address", SLICE_ARG(slice_sub(t, 0, 200)));
+        (void)snprintf(why, 256, "\"" SLICE_FMT "\": invalid address",
+                       SLICE_ARG(slice_sub(t, 0, 200)));
     }
 }
 
@@ -277,8 +280,8 @@ static bool pick(struct asker *a, const struct selector *s, enum reach_side side
     case SELECTOR_DEVICE:
         break;
     }
-    snprintf(why, 256, "\"" SLICE_FMT "\" names no device to test with",
-             SLICE_ARG(slice_sub(s->text, 0, 200)));
+    (void)snprintf(why, 256, "\"" SLICE_FMT "\" names no device to test with",
+                   SLICE_ARG(slice_sub(s->text, 0, 200)));
     return false;
 }
 
@@ -307,11 +310,11 @@ static struct ask_target *finish(struct asker *a, uint32_t term, bool made_up)
 {
     struct ask_target *t = take(a, sizeof *t);
     bool suspended = drop_suspended(a);
-    const struct reach_point **at = take(a, a->point_count * sizeof *at);
+    const struct reach_point **at = take(a, a->point_count * sizeof(void *));
     if (a->no_memory) {
         return NULL;
     }
-    memcpy(at, a->points, a->point_count * sizeof *at);
+    memcpy(at, a->points, a->point_count * sizeof(void *));
     *t = (struct ask_target){.at = at,
                              .count = a->point_count,
                              .term = term,
@@ -340,12 +343,12 @@ make_target(struct asker *a, const struct selector *s, enum reach_side side, cha
         a->no_memory |= !t;
     }
     if (a->no_memory) {
-        snprintf(why, 256, "there is not enough memory for this test");
+        (void)snprintf(why, 256, "there is not enough memory for this test");
     } else if (!t && !why[0]) {
-        snprintf(why, 256,
-                 s->kind == SELECTOR_USER ? "user not found: \"" SLICE_FMT "\""
-                                          : "nobody is in \"" SLICE_FMT "\"",
-                 SLICE_ARG(slice_sub(s->text, 0, 200)));
+        (void)snprintf(why, 256,
+                       s->kind == SELECTOR_USER ? "user not found: \"" SLICE_FMT "\""
+                                                : "nobody is in \"" SLICE_FMT "\"",
+                       SLICE_ARG(slice_sub(s->text, 0, 200)));
     }
     return t;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "lib/base/map.h"
+#include "lib/base/mem.h"
 
 /* One attribute of the device. */
 struct attribute {
@@ -17,16 +18,17 @@ struct attribute {
 
 struct attributes {
     const struct hujson_doc *doc;
-    struct map *by_name; /* to the node */
+    struct map *by_name; /* to where the node stands in an array */
 };
 
 static bool
 find(const struct attributes *all, struct slice name, struct buf *scratch, struct attribute *out)
 {
-    const struct hujson_node *n = map_get(all->by_name, name);
-    if (!n) {
+    const struct hujson_node *const *at = map_get(all->by_name, name), *n;
+    if (!at) {
         return false;
     }
+    n = *at;
     out->kind = hujson_kind(n);
     if (out->kind != HUJSON_STRING) {
         out->text = hujson_literal(all->doc, n);
@@ -89,8 +91,11 @@ static bool compare(const struct attribute *have, struct slice want, int *out)
 
 static bool equal(const struct attribute *have, struct slice want)
 {
-    int c;
-    return have->kind == HUJSON_NUMBER ? compare(have, want, &c) && !c : slice_eq(have->text, want);
+    double x, y;
+    if (have->kind != HUJSON_NUMBER) {
+        return slice_eq(have->text, want);
+    }
+    return number(have->text, &x) && number(want, &y) && x == y;
 }
 
 static bool among(const struct attribute *have, const struct posture_assertion *a)
@@ -150,9 +155,12 @@ void policy_postures_hold(const struct policy *p,
     struct attributes all = {doc, map_new()};
     struct buf name = BUF_MAX(4 * KIB);
     struct slice text;
+    AUTO_FREE const struct hujson_node **nodes =
+        mem_new_array(hujson_count(attrs), sizeof(void *)); /* LOAD_LIST_MAX at most */
     for (size_t i = 0; i < hujson_count(attrs); i++) {
+        nodes[i] = hujson_at(attrs, i);
         if (hujson_name_slice(doc, attrs, i, &name, &text)) {
-            map_set(all.by_name, text, (void *)(uintptr_t)hujson_at(attrs, i));
+            map_set(all.by_name, text, &nodes[i]);
         }
     }
     for (size_t i = 0; i < p->posture_count; i++) {

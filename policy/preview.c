@@ -282,9 +282,9 @@ bool policy_preview_ipport(const struct policy_reach *r,
     struct ip_addr addr;
     struct reach_question q = {.src_outside = true}; /* whatever the posture */
     if (!read_ipport(ipport, &addr, &q.port)) {
-        snprintf(out_why, 256,
-                 "previewFor is an address and a port: \"100.64.0.1:22\", "
-                 "\"[fd7a:115c:a1e0::1]:22\"");
+        (void)snprintf(out_why, 256,
+                       "previewFor is an address and a port: \"100.64.0.1:22\", "
+                       "\"[fd7a:115c:a1e0::1]:22\"");
         return false;
     }
     struct reach_point dst = reach_addr_point(r, &addr, reach_device_at(r, &addr), REACH_DST);
@@ -301,7 +301,7 @@ bool policy_preview_ipport(const struct policy_reach *r,
         }
     }
     if (!end(&v)) {
-        snprintf(out_why, 256, "there are too many rules to list");
+        (void)snprintf(out_why, 256, "there are too many rules to list");
         return false;
     }
     return true;

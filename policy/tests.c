@@ -64,12 +64,12 @@ static void name_point(const struct runner *u, const struct reach_point *p, char
 {
     const struct policy_facts *f = u->r->facts;
     if (p->device != REACH_NONE) {
-        snprintf(out, 96, SLICE_FMT, SLICE_ARG(slice_sub(f->devices[p->device].name, 0, 90)));
+        (void)snprintf(out, 96, SLICE_FMT, SLICE_ARG(slice_sub(f->devices[p->device].name, 0, 90)));
     } else if (p->user != POLICY_NO_USER) {
-        snprintf(out, 96, "a device of " SLICE_FMT,
-                 SLICE_ARG(slice_sub(f->users[p->user].login, 0, 80)));
+        (void)snprintf(out, 96, "a device of " SLICE_FMT,
+                       SLICE_ARG(slice_sub(f->users[p->user].login, 0, 80)));
     } else {
-        snprintf(out, 96, "%s", p->outside ? "the address" : "a device with that tag");
+        (void)snprintf(out, 96, "%s", p->outside ? "the address" : "a device with that tag");
     }
 }
 
@@ -130,10 +130,10 @@ struct expectation {
 static void describe(const struct runner *u, const struct expectation *e, char out[160])
 {
     if (e->book == &u->r->access) {
-        snprintf(out, 160, "address \"" SLICE_FMT "\"", SLICE_ARG(slice_sub(e->at, 0, 120)));
+        (void)snprintf(out, 160, "address \"" SLICE_FMT "\"", SLICE_ARG(slice_sub(e->at, 0, 120)));
     } else {
-        snprintf(out, 160, "login \"" SLICE_FMT "\" at \"" SLICE_FMT "\"",
-                 SLICE_ARG(slice_sub(e->q.login, 0, 40)), SLICE_ARG(slice_sub(e->at, 0, 80)));
+        (void)snprintf(out, 160, "login \"" SLICE_FMT "\" at \"" SLICE_FMT "\"",
+                       SLICE_ARG(slice_sub(e->q.login, 0, 40)), SLICE_ARG(slice_sub(e->at, 0, 80)));
     }
 }
 

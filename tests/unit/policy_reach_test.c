@@ -31,7 +31,8 @@ static void compare_devices(const struct world *w, const struct policy_reach *r)
         for (size_t k = 0; k < ARRAY_LEN(protos); k++) { /* another port for each pair */
             int proto = protos[k], port = ports[(k + (size_t)i) % ARRAY_LEN(ports)];
             if (policy_reach_device(r, (size_t)src, (size_t)dst, (uint16_t)proto, (uint16_t)port) !=
-                w_reach(w, &w->devices[src], &w->devices[dst], proto, port, NULL, false)) {
+                w_reach(w, &w->devices[src], &w->devices[dst],
+                        &(struct w_ask){proto, port, NULL, false})) {
                 complain(w, "judged otherwise", src, dst, proto, port);
             }
         }
@@ -56,7 +57,7 @@ static void compare_address(const struct world *w, const struct policy_reach *r,
     }
     for (size_t k = 0; k < ARRAY_LEN(protos); k++) {
         if (policy_reach_addr(r, (size_t)src, &addr, (uint16_t)protos[k], 22) !=
-            w_reach(w, &w->devices[src], &dst, protos[k], 22, NULL, outside)) {
+            w_reach(w, &w->devices[src], &dst, &(struct w_ask){protos[k], 22, NULL, outside})) {
             complain(w, text, src, last, protos[k], 22);
         }
     }
@@ -82,7 +83,8 @@ static void compare_who(const struct world *w, const struct policy_reach *r, int
         unsigned want = 0;
         policy_reach_who(r, (size_t)dst, 6, (uint16_t)ports[k], see, &got);
         for (int i = 0; i < w->device_count; i++) {
-            bool yes = w_reach(w, &w->devices[i], &w->devices[dst], 6, ports[k], NULL, false);
+            bool yes = w_reach(w, &w->devices[i], &w->devices[dst],
+                               &(struct w_ask){6, ports[k], NULL, false});
             want |= (unsigned)yes << i;
         }
         if (got.devices != want) {

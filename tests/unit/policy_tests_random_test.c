@@ -94,11 +94,8 @@ static void target(const struct world *w, const char *s, struct w_target *t)
 static bool reach_from(const struct world *w,
                        const struct w_target *src,
                        int i,
-                       const struct w_target *dst,
-                       int k,
-                       int proto,
-                       int port,
-                       const char *holds)
+                       const struct w_device *dst,
+                       const struct w_ask *q)
 {
     struct world copy = *w;
     struct w_device from = src->at[i];
@@ -118,7 +115,7 @@ static bool reach_from(const struct world *w,
         }
         from.external = false;
     }
-    return w_reach(&copy, &from, &dst->at[k], proto, port, holds, dst->outside);
+    return w_reach(&copy, &from, dst, q);
 }
 
 struct random_test {
@@ -138,7 +135,8 @@ static bool passes(const struct world *w, const struct random_test *t)
         return false;
     }
     for (int i = 0; i < src.count * dst.count; i++) {
-        yes += reach_from(w, &src, i / dst.count, &dst, i % dst.count, t->proto, t->port, t->holds);
+        yes += reach_from(w, &src, i / dst.count, &dst.at[i % dst.count],
+                          &(struct w_ask){t->proto, t->port, t->holds, dst.outside});
     }
     return t->accept ? yes == src.count * dst.count : !yes;
 }
@@ -234,7 +232,7 @@ static unsigned failing(const struct policy_diags *d, const char *section)
     for (size_t i = 0; i < d->count; i++) {
         if (d->items[i].severity == POLICY_ERROR && w_starts(d->items[i].pointer, section)) {
             assert_string_equal(d->items[i].code, "test-failed");
-            bits |= 1u << atoi(d->items[i].pointer + strlen(section));
+            bits |= 1u << strtol(d->items[i].pointer + strlen(section), NULL, 10);
         }
     }
     return bits;
@@ -256,7 +254,7 @@ static void test_random(void **state)
         }
         buf_adds(&section, "],\n");
         assert_true(buf_ok(&section));
-        strcpy(w.tests, buf_cstr(&section));
+        snprintf(w.tests, sizeof w.tests, "%s", buf_cstr(&section));
         world_text(&w, &text);
         struct policy_facts *f = world_facts(&w);
         size_t failed = w_run(buf_slice(&text), f, &diags);
@@ -356,7 +354,7 @@ static void test_random_ssh(void **state)
             make_ssh_test(&w, &t[i], &section);
         }
         buf_adds(&section, "],\n");
-        strcpy(w.tests, buf_cstr(&section));
+        snprintf(w.tests, sizeof w.tests, "%s", buf_cstr(&section));
         world_text(&w, &text);
         struct policy_facts *f = world_facts(&w);
         size_t failed = w_run(buf_slice(&text), f, &diags);

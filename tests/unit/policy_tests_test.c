@@ -294,6 +294,7 @@ static void expect_sentence(const struct sentence *s, size_t failed, const struc
     }
     if (!error || failed != 1) {
         fail_msg("\"%s\": should fail", s->says);
+        return;
     }
     if (strcmp(error->pointer, s->failing) != 0 || !strstr(error->message, s->message)) {
         fail_msg("\"%s\": fails otherwise", s->says);

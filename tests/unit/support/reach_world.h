@@ -110,6 +110,22 @@ static inline bool w_in(const char *text, int v4, int v6)
     return false;
 }
 
+/* Not shared, internet and self, which are no roles. */
+static inline bool w_is_role(const char *has, const char *asked)
+{
+    return !strcmp(has, asked) || (!strcmp(asked, "admin") && !strcmp(has, "owner"));
+}
+
+static inline bool w_has_tag(const struct w_device *d, const char *tag)
+{
+    for (int t = 0; t < W_TAGS; t++) {
+        if (d->tags >> t & 1 && !strcmp(tag, w_tags[t])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Does the selector mean the device? Not for autogroup:self. */
 static inline bool w_means(const struct world *w, const char *s, const struct w_device *d)
 {
@@ -126,15 +142,11 @@ static inline bool w_means(const struct world *w, const char *s, const struct w_
     if (!strcmp(s, "autogroup:tagged")) {
         return !untagged;
     }
-    if (!strcmp(s, "autogroup:admin")) {
-        return owned && (!strcmp(w_roles[d->user], "admin") || !strcmp(w_roles[d->user], "owner"));
+    if (w_starts(s, "autogroup:")) {
+        return owned && w_is_role(w_roles[d->user], s + 10);
     }
-    if (!strcmp(s, "autogroup:owner") || !strcmp(s, "autogroup:it-admin") ||
-        !strcmp(s, "autogroup:auditor") || !strcmp(s, "autogroup:network-admin")) {
-        return owned && !strcmp(w_roles[d->user], s + 10);
-    }
-    if (w_starts(s, "autogroup:") || w_starts(s, "svc:")) {
-        return false; /* shared, internet */
+    if (w_starts(s, "svc:")) {
+        return false;
     }
     if (w_starts(s, "user:*@")) {
         return owned && w_is(strchr(w_logins[d->user], '@') + 1, s + 7);
@@ -143,12 +155,7 @@ static inline bool w_means(const struct world *w, const char *s, const struct w_
         return owned && !s[7] && w->members[s[6] - 'a'] >> d->user & 1;
     }
     if (w_starts(s, "tag:")) {
-        for (int t = 0; t < W_TAGS; t++) {
-            if (d->tags >> t & 1 && !strcmp(s, w_tags[t])) {
-                return true;
-            }
-        }
-        return false;
+        return w_has_tag(d, s);
     }
     if (strchr(s, '@')) {
         return owned && w_is(w_logins[d->user], s);
@@ -162,7 +169,7 @@ static inline int w_proto_number(const char *p)
            : !strcmp(p, "udp")  ? 17
            : !strcmp(p, "icmp") ? 1
            : !strcmp(p, "sctp") ? 132
-                                : atoi(p);
+                                : (int)strtol(p, NULL, 10);
 }
 
 /* "*", "22", "80,443", "20-25" */
@@ -217,29 +224,30 @@ static inline bool w_grant_fits(const char *ip, int asked, int port)
     return w_ip_fits(proto, colon + 1, asked, port);
 }
 
-/* holds: the posture that does, or NULL. to_outside: the destination is an address that no device
- * of the tailnet has. */
-static inline bool w_rule_fits(const struct world *w,
-                               const struct w_rule *r,
-                               int dst,
-                               int asked,
-                               int port,
-                               const char *holds,
-                               bool to_outside)
+/* What is asked. holds: the posture that does, or NULL. outside: the destination is an address that
+ * no device of the tailnet has. */
+struct w_ask {
+    int proto, port;
+    const char *holds;
+    bool outside;
+};
+
+static inline bool
+w_rule_fits(const struct world *w, const struct w_rule *r, int dst, const struct w_ask *q)
 {
     const char *posture = r->posture ? r->posture : w->default_posture;
     bool fits = false;
-    if (posture && (!holds || strcmp(posture, holds) != 0)) {
+    if (posture && (!q->holds || strcmp(posture, q->holds) != 0)) {
         return false;
     }
-    if (r->via && !to_outside) {
+    if (r->via && !q->outside) {
         return false;
     }
     if (!r->grant) {
-        return w_ip_fits(r->proto, r->ports[dst], asked, port);
+        return w_ip_fits(r->proto, r->ports[dst], q->proto, q->port);
     }
     for (int i = 0; i < r->ip_count; i++) {
-        fits |= w_grant_fits(r->ip[i], asked, port);
+        fits |= w_grant_fits(r->ip[i], q->proto, q->port);
     }
     return fits;
 }
@@ -266,16 +274,12 @@ static inline bool w_stopped(const struct world *w, const struct w_device *d)
     return d->external || (!d->tags && d->user >= 0 && w->suspended[d->user]);
 }
 
-/* outside: dst is an address that nobody has; d4 is its last byte. */
 static inline bool w_reach(const struct world *w,
                            const struct w_device *src,
                            const struct w_device *dst,
-                           int asked,
-                           int port,
-                           const char *holds,
-                           bool outside)
+                           const struct w_ask *q)
 {
-    if (w_stopped(w, src) || (!outside && w_stopped(w, dst))) {
+    if (w_stopped(w, src) || (!q->outside && w_stopped(w, dst))) {
         return false;
     }
     if (!w->acls && !w->grants) {
@@ -287,10 +291,11 @@ static inline bool w_reach(const struct world *w,
             continue;
         }
         for (int k = 0; k < r->dst_count; k++) {
-            bool self = !strcmp(r->dst[k], "autogroup:self") && !outside && w_same_user(src, dst);
-            bool here = outside ? !strcmp(r->dst[k], "*") || w_in(r->dst[k], dst->v4, dst->v6)
-                                : w_means(w, r->dst[k], dst);
-            if ((self || here) && w_rule_fits(w, r, k, asked, port, holds, outside)) {
+            bool self =
+                !strcmp(r->dst[k], "autogroup:self") && !q->outside && w_same_user(src, dst);
+            bool here = q->outside ? !strcmp(r->dst[k], "*") || w_in(r->dst[k], dst->v4, dst->v6)
+                                   : w_means(w, r->dst[k], dst);
+            if ((self || here) && w_rule_fits(w, r, k, q)) {
                 return true;
             }
         }
