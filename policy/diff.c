@@ -65,6 +65,7 @@ static bool split(struct slice text, struct side *s)
         count += text.p[i] == '\n';
     }
     s->text = try_array(count, sizeof *s->text);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): it is an array of pointers */
     s->class = try_array(count, sizeof *s->class);
     s->kept = try_array(count, sizeof *s->kept);
     s->common = try_array(count, sizeof *s->common);
