@@ -353,7 +353,8 @@ static void inverse_patches(void **state)
     size_t ran = 0;
     for (uint32_t i = 0; i < DOCUMENTS; i++) {
         struct maker m = {.seed = i, .comments = i % 3 * 20, .out = &text};
-        struct place at;
+        struct place at = {.parent =
+                               NULL}; /* gcc does not see that find_place sets it or says no */
         buf_clear(&text);
         buf_clear(&there);
         buf_clear(&back);
