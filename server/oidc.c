@@ -419,7 +419,7 @@ static void judge(struct waiting *w);
 static void sign_in(struct waiting *w, const struct js *claims)
 {
     struct app *a = w->o->a;
-    struct store_user u;
+    struct store_user u = {0};
     int rc = resolve(a, claims, &u);
     if (rc == MAKE_NOBODY) {
         fail(w, 403, "The provider knows you, this server does not",

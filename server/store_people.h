@@ -44,7 +44,7 @@ struct store_session_row {
     struct wall created, last_used, verified;
 };
 
-int store_session_open(struct db *d, const struct store_session_new *s, int64_t *out_id) MUST_CHECK;
+int store_session_open(struct db *d, const struct store_session_new *n, int64_t *out_id) MUST_CHECK;
 int store_session_row(struct db *d, struct slice hash, struct store_session_row *out) MUST_CHECK;
 /* Presence was proved anew (step-up): the id changes with it. */
 int store_session_verified(struct db *d, int64_t id, struct slice new_hash) MUST_CHECK;

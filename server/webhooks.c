@@ -72,7 +72,7 @@ static void run_due(void *arg);
 
 int64_t webhook_retry_s(int64_t tries)
 {
-    static const int64_t waits[] = {2, 10, 30, 120, 600, 3600, 6 * 3600};
+    static const int64_t waits[] = {2, 10, 30, 120, 600, 3600, (int64_t)6 * 3600};
     if (tries <= 0) {
         return waits[0];
     }
@@ -285,7 +285,7 @@ static void run_due(void *arg)
         return;
     }
     w->in_due = true;
-    int rc = store_deliveries_due(w->a->db, wall_now(), 2 * PARALLEL, take_one, w);
+    int rc = store_deliveries_due(w->a->db, wall_now(), (int64_t)2 * PARALLEL, take_one, w);
     rc = rc ? rc : store_delivery_next(w->a->db, &next);
     w->in_due = false;
     if (rc < 0) {

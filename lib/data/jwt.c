@@ -99,7 +99,7 @@ static EVP_PKEY *ec_key(const struct js *jwk)
 /* JWS has r||s (RFC 7518 3.4), OpenSSL wants DER. */
 static bool der_signature(struct slice raw, struct buf *out)
 {
-    if (raw.n != 2 * P256_BYTES) {
+    if (raw.n != 2 * (size_t)P256_BYTES) {
         return false;
     }
     const unsigned char *p = (const unsigned char *)raw.p;

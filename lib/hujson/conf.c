@@ -13,6 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "lib/hujson/hujson.h"
 
 enum { CONF_FILE_MAX = 256 * 1024, OPTIONS_MAX = 96, KEY_MAX = 96 };
@@ -324,6 +325,7 @@ static bool read_member(struct reader *r,
 }
 
 /* Objects inside objects: dotted keys. Depth is bounded by the dots that the table has. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static bool read_object(struct reader *r, const struct hujson_node *obj, const char *prefix)
 {
     struct buf name = BUF_MAX(KEY_MAX);
@@ -413,7 +415,7 @@ static int parse(struct slice text,
     }
     if (rc) {
         *out_diag = (struct conf_diag){.line = syntax.line, .column = syntax.column};
-        snprintf(out_diag->text, sizeof out_diag->text, "%s%s%s", syntax.text,
+        text_cut(out_diag->text, sizeof out_diag->text, "%s%s%s", syntax.text,
                  syntax.hint ? ": " : "", syntax.hint ? syntax.hint : "");
         return CONF_INVALID;
     }
@@ -454,10 +456,10 @@ int conf_load(const char *path,
     *out_diag = (struct conf_diag){.line = 0};
     int rc = file_read(path, &text);
     if (rc == FILE_MISSING) {
-        snprintf(out_diag->text, sizeof out_diag->text, "there is no such file");
+        text_cut(out_diag->text, sizeof out_diag->text, "there is no such file");
         rc = CONF_MISSING_FILE;
     } else if (rc == FILE_TOO_BIG) {
-        snprintf(out_diag->text, sizeof out_diag->text, "the file is larger than 256 KiB");
+        text_cut(out_diag->text, sizeof out_diag->text, "the file is larger than 256 KiB");
         rc = CONF_INVALID;
     } else if (!rc) {
         rc = parse(buf_slice(&text), options, count, target, out_diag);

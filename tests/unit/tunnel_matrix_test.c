@@ -421,7 +421,7 @@ static void feed(size_t frame, enum session_role role, enum session_state from, 
     session_frames[frame].write(&b);
     if (cut) {
         buf_truncate(&b, b.len - 1);
-        buf_tail(&b)[3 - (ptrdiff_t)b.len]--; /* the low byte of the length */
+        b.p[b.head + 3]--; /* the low byte of the length */
     }
     bool allowed =
         session_frames[frame].roles >> role & 1 && session_frames[frame].states >> from & 1;
@@ -495,12 +495,12 @@ static void a_token_of_another_version(void **state)
     assert_false(token_split(buf_slice(&text), &tiny, back, &got)); /* more than the caller takes */
     buf_clear(&text);
     buf_clear(&out);
-    buf_tail(&payload)[-(ptrdiff_t)payload.len] = 2;
+    payload.p[payload.head] = 2;
     token_join(&text, buf_slice(&payload), signature);
     assert_false(token_split(buf_slice(&text), &out, back, &got));
     buf_clear(&text);
     buf_clear(&out);
-    buf_tail(&payload)[-(ptrdiff_t)payload.len] = 1;
+    payload.p[payload.head] = 1;
     token_join(&text, buf_slice(&payload), signature);
     buf_truncate(&text, text.len - 4); /* a short signature */
     assert_false(token_split(buf_slice(&text), &out, back, &got));
