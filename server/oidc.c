@@ -157,24 +157,10 @@ static bool fresh(const struct oidc *o)
 
 /* ---- to the provider ---- */
 
-static void put_escaped(struct buf *out, struct slice s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~';
-        if (plain) {
-            buf_addc(out, c);
-        } else {
-            buf_addf(out, "%%%02X", (unsigned)(uint8_t)c);
-        }
-    }
-}
-
 static void put_param(struct buf *out, char before, const char *name, struct slice value)
 {
     buf_addf(out, "%c%s=", before, name);
-    put_escaped(out, value);
+    text_percent(out, value);
 }
 
 static void put_bytes(struct buf *out, char before, const char *name, struct slice bytes)
@@ -496,9 +482,9 @@ static bool basic_header(const struct app *a, struct buf *out)
     struct buf secret = BUF_MAX(1024), pair = BUF_MAX(4096);
     bool ok = read_secret(a, &secret);
     if (ok) {
-        put_escaped(&pair, slice_str(a->cfg.oidc_client));
+        text_percent(&pair, slice_str(a->cfg.oidc_client));
         buf_addc(&pair, ':');
-        put_escaped(&pair, buf_slice(&secret));
+        text_percent(&pair, buf_slice(&secret));
         buf_adds(out, "Authorization: Basic ");
         text_b64(out, buf_slice(&pair));
     }

@@ -78,33 +78,19 @@ void totp_base32(struct slice bytes, struct buf *out)
     }
 }
 
-static void put_escaped(struct slice s, struct buf *out)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '.' || c == '_' || c == '~';
-        if (plain) {
-            buf_addc(out, c);
-        } else {
-            buf_addf(out, "%%%02X", (unsigned)(uint8_t)c);
-        }
-    }
-}
-
 void totp_uri(const uint8_t secret[static TOTP_SECRET_SIZE],
               struct slice issuer,
               struct slice login,
               struct buf *out)
 {
     buf_adds(out, "otpauth://totp/");
-    put_escaped(issuer, out);
+    text_percent(out, issuer);
     buf_addc(out, ':');
-    put_escaped(login, out);
+    text_percent(out, login);
     buf_adds(out, "?secret=");
     totp_base32(slice_of(secret, TOTP_SECRET_SIZE), out);
     buf_adds(out, "&issuer=");
-    put_escaped(issuer, out);
+    text_percent(out, issuer);
 }
 
 /* ---- recovery codes ---- */

@@ -57,20 +57,6 @@ void ctl_etag_header(const char *etag, char out[100])
 
 /* ---- paths ---- */
 
-void ctl_put_encoded(struct buf *out, const char *text)
-{
-    for (; *text; text++) {
-        unsigned char ch = (unsigned char)*text;
-        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
-                     (ch >= '0' && ch <= '9') || (ch && strchr("-._~", ch));
-        if (plain) {
-            buf_addc(out, *text);
-        } else {
-            buf_addf(out, "%%%02X", ch);
-        }
-    }
-}
-
 int ctl_read_rev(const struct ctl *c, const char *text, uint64_t *out)
 {
     return slice_u64(slice_str(text), INT64_MAX, out)

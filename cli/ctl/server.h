@@ -12,7 +12,6 @@ int ctl_etag_write(const struct ctl *c, const char *path, const char *etag) MUST
 /* What a person or a file calls an ETag, as If-Match wants it: quoted, or *. */
 void ctl_etag_header(const char *etag, char out[100]);
 
-void ctl_put_encoded(struct buf *out, const char *text); /* as the value of a query's parameter */
 /* A revision is a number: nothing else gets into a path. 0, or CTL_USAGE after complaining. */
 int ctl_read_rev(const struct ctl *c, const char *text, uint64_t *out) MUST_CHECK;
 int ctl_ask(struct ctl_remote *r, const char *method, const char *path, struct ctl_answer *out)

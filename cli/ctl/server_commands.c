@@ -103,7 +103,7 @@ static void save_path(const struct ctl *c, struct buf *out)
     buf_adds(out, CTL_ACL);
     if (c->args.message) {
         buf_adds(out, "?message=");
-        ctl_put_encoded(out, c->args.message);
+        text_percent(out, slice_str(c->args.message));
     }
 }
 

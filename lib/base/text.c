@@ -313,3 +313,17 @@ bool text_printable(struct slice s, size_t max)
     }
     return true;
 }
+
+void text_percent(struct buf *out, struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '.' || c == '_' || c == '~';
+        if (plain) {
+            buf_addc(out, c);
+        } else {
+            buf_addf(out, "%%%02X", (unsigned)(uint8_t)c);
+        }
+    }
+}

@@ -24,6 +24,9 @@ void text_b64url(struct buf *out, struct slice bytes);
 bool text_unb64url(struct slice text, struct buf *out); /* strict; false also when out is full */
 void text_b64(struct buf *out, struct slice bytes);
 bool text_unb64(struct slice text, struct buf *out);
+/* Percent-encoding for one component of a URI or a form: all but RFC 3986's unreserved characters.
+ */
+void text_percent(struct buf *out, struct slice s);
 
 /*
  * Canonical host name, the one function that DNS, policy, relay and

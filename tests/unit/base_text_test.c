@@ -149,13 +149,31 @@ static void secrets(void **state)
     assert_int_equal(secret_read_ref(S("fnl-api-inline"), &out), SECRET_INLINE);
 }
 
+static void percent_leaves_only_what_is_unreserved(void **state)
+{
+    (void)state;
+    struct buf out = BUF_MAX(128), small = BUF_MAX(4);
+    text_percent(&out, S("aZ09-._~ /+%&=@\n\xc3\xa9"));
+    text_percent(&out, S(""));
+    assert_string_equal(buf_cstr(&out), "aZ09-._~%20%2F%2B%25%26%3D%40%0A%C3%A9");
+    text_percent(&small, S("a@b"));
+    assert_false(buf_ok(&small));
+    buf_deinit(&out);
+    buf_deinit(&small);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),   cmocka_unit_test(base64),
-        cmocka_unit_test(utf8),    cmocka_unit_test(numbers),
-        cmocka_unit_test(times),   cmocka_unit_test(maps),
-        cmocka_unit_test(secrets), cmocka_unit_test(words_are_cut_at_whole_characters),
+        cmocka_unit_test(percent_leaves_only_what_is_unreserved),
+        cmocka_unit_test(names),
+        cmocka_unit_test(base64),
+        cmocka_unit_test(utf8),
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(times),
+        cmocka_unit_test(maps),
+        cmocka_unit_test(secrets),
+        cmocka_unit_test(words_are_cut_at_whole_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
