@@ -148,7 +148,6 @@ struct identity {
 void auth_before(void *app, struct http_rq *rq);
 struct identity *auth_identity(struct http_rq *rq);
 bool auth_may(const struct identity *id, enum permission p);
-bool auth_may_edit_policy(const struct identity *id);
 bool auth_same_origin(const struct app *a, struct http_rq *rq);
 /* A session with its cookie; out_next: where the person wanted to go. 0 or -errno. */
 int auth_open_session(struct app *a,

@@ -140,8 +140,3 @@ void auth_before(void *app, struct http_rq *rq)
         auth_need_session(a, rq, flags & (ROUTE_PAGE | ROUTE_FORM | ROUTE_SCRIPT));
     }
 }
-
-bool auth_may_edit_policy(const struct identity *id)
-{
-    return auth_may(id, PERM_POLICY_WRITE);
-}

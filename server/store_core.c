@@ -207,8 +207,7 @@ int store_setup_used(struct db *d, int64_t id)
         db_stmt(d, "UPDATE setup_links SET used = :now WHERE id = :id AND used IS NULL");
     db_bind_i64(s, ":now", wall_now().s);
     db_bind_i64(s, ":id", id);
-    int rc = store_result(db_exec(s));
-    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+    return store_touched(d, s);
 }
 
 /* ---- keys ---- */

@@ -41,8 +41,7 @@ int store_funnel_put(struct db *d, const struct store_funnel *f)
     db_bind_text(s, ":target", slice_str(f->target));
     db_bind_text(s, ":source", slice_str(f->source));
     db_bind_i64(s, ":now", wall_now().s);
-    int rc = store_result(db_exec(s));
-    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+    return store_touched(d, s);
 }
 
 int store_funnel_delete(struct db *d, int64_t node, int64_t port)
@@ -50,8 +49,7 @@ int store_funnel_delete(struct db *d, int64_t node, int64_t port)
     struct db_stmt *s = db_stmt(d, "DELETE FROM funnels WHERE node_id = :node AND port = :port");
     db_bind_i64(s, ":node", node);
     db_bind_i64(s, ":port", port);
-    int rc = store_result(db_exec(s));
-    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+    return store_touched(d, s);
 }
 
 int store_funnel_nodes(struct db *d, int64_t *after, int64_t limit, store_id_fn fn, void *arg)
@@ -158,8 +156,7 @@ int store_request_decide(
     db_bind_text(s, ":by", by);
     db_bind_text(s, ":reason", reason);
     db_bind_i64(s, ":id", id);
-    int rc = store_result(db_exec(s));
-    return rc ? rc : db_changes(d) ? 0 : STORE_NONE;
+    return store_touched(d, s);
 }
 
 int store_requests_recent(
