@@ -19,18 +19,6 @@ static void die(const char *what)
     exit(1);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double times[REPEATS])
-{
-    qsort(times, REPEATS, sizeof *times, by_value);
-    return times[REPEATS / 2];
-}
-
 static struct policy *load(const struct gen *g, struct slice text)
 {
     struct policy_diags diags;
@@ -190,8 +178,8 @@ static void full(const struct gen *g, struct policy *p, const char *figure, cons
         naive_free(&n);
     }
     policy_snapshot_unref(s);
-    gen_figure(figure, median(ours), "ms", goal, NULL);
-    gen_figure(figure, median(theirs), "ms", NULL, "naive bit maps");
+    gen_figure(figure, gen_median(ours, REPEATS), "ms", goal, NULL);
+    gen_figure(figure, gen_median(theirs, REPEATS), "ms", NULL, "naive bit maps");
 }
 
 static void one_device(const struct gen *g, struct policy_snapshot *s)
@@ -260,7 +248,7 @@ static void save(const struct gen *g, struct slice text, struct policy_snapshot 
         die("the wrong devices change");
     }
     buf_deinit(&edited);
-    gen_figure("policy save to all changed ids", median(times), "ms", "<= 10", NULL);
+    gen_figure("policy save to all changed ids", gen_median(times, REPEATS), "ms", "<= 10", NULL);
 }
 
 static void put_tests(const struct gen *g, struct buf *out)
@@ -307,8 +295,8 @@ static void check(const struct gen *g)
     }
     buf_deinit(&extra);
     buf_deinit(&text);
-    gen_figure("whole check of a policy", median(whole), "ms", "<= 100", NULL);
-    gen_figure("500 attribute tests", median(tests), "ms", "<= 20", NULL);
+    gen_figure("whole check of a policy", gen_median(whole, REPEATS), "ms", "<= 100", NULL);
+    gen_figure("500 attribute tests", gen_median(tests, REPEATS), "ms", "<= 20", NULL);
 }
 
 int main(void)

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "lib/hujson/hujson.h"
+#include "tests/bench/policy/tailnet_gen.h"
 
 enum { ROUNDS = 15 };
 
@@ -87,12 +88,6 @@ static double now_ms(void)
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static void say(const char *figure, double ms, const char *goal)
@@ -176,8 +171,7 @@ int main(void)
             times[k] = now_ms() - t;
             hujson_free(d);
         }
-        qsort(times, ROUNDS, sizeof *times, by_value);
-        say(benches[i].figure, times[ROUNDS / 2], benches[i].goal);
+        say(benches[i].figure, gen_median(times, ROUNDS), benches[i].goal);
     }
     buf_deinit(&text);
     buf_deinit(&out);

@@ -27,18 +27,6 @@ static void die(const char *what)
     exit(1);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double times[REPEATS])
-{
-    qsort(times, REPEATS, sizeof *times, by_value);
-    return times[REPEATS / 2];
-}
-
 /* Mostly users, groups and tags; one in ten an address or a network of 16. */
 static void draw_side(uint64_t *seed, bool source, char out[64])
 {
@@ -194,12 +182,13 @@ static void usual_size(void)
         policy_reach_who(r, i, 6, 22, count_device, &seen);
         who[i] = (gen_seconds() - start) * 1e3;
     }
-    gen_figure("reach: 10,000 devices, 1,000 acls into classes and books", median(build), "ms",
-               "<= 3", NULL);
+    gen_figure("reach: 10,000 devices, 1,000 acls into classes and books",
+               gen_median(build, REPEATS), "ms", "<= 3", NULL);
     gen_figure("reach: classes of 10,000 devices", (double)policy_reach_classes(r), "classes", NULL,
                NULL);
-    gen_figure("reach: 500 tests and 500 attribute tests", median(tests), "ms", "<= 20", NULL);
-    gen_figure("reach: who can reach this", median(who), "ms", NULL, NULL);
+    gen_figure("reach: 500 tests and 500 attribute tests", gen_median(tests, REPEATS), "ms",
+               "<= 20", NULL);
+    gen_figure("reach: who can reach this", gen_median(who, REPEATS), "ms", NULL, NULL);
     gen_figure("reach: memory", (double)policy_reach_memory(r) / MIB, "MiB", "<= 16", NULL);
     policy_reach_free(r);
     policy_snapshot_unref(s);

@@ -13,6 +13,7 @@
 #include "lib/base/mem.h"
 #include "migrations/migrations.h"
 #include "server/app.h"
+#include "tests/bench/policy/tailnet_gen.h"
 
 enum { USERS = 2000, DEVICES = 10000, ENTRIES = 1000, TAGS = 200, GROUPS = 300, ROUNDS = 20 };
 
@@ -180,18 +181,6 @@ static struct figures save(struct app *a, struct slice text)
                             (double)cpu / 1e6, w.r.changed};
 }
 
-static int by_value(const void *x, const void *y)
-{
-    double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
-static double median(double *v, size_t n)
-{
-    qsort(v, n, sizeof *v, by_value);
-    return v[n / 2];
-}
-
 static void measure(struct app *a)
 {
     double whole[ROUNDS] = {0}, loop[ROUNDS] = {0}, cpu[ROUNDS] = {0}, worst = 0;
@@ -215,12 +204,12 @@ static void measure(struct app *a)
     }
     printf("{\"figure\":\"whole save, 10,000 devices x 1,000 entries\",\"value\":%.2f,"
            "\"unit\":\"ms\",\"goal\":\"<= 100\"}\n",
-           median(whole, ROUNDS));
+           gen_median(whole, ROUNDS));
     printf("{\"figure\":\"longest turn of the loop in a save\",\"value\":%.2f,"
            "\"unit\":\"ms\",\"goal\":\"<= 5\"}\n",
-           median(loop, ROUNDS));
+           gen_median(loop, ROUNDS));
     printf("{\"figure\":\"the loop's own work in it\",\"value\":%.2f,\"unit\":\"ms\"}\n",
-           median(cpu, ROUNDS));
+           gen_median(cpu, ROUNDS));
     printf("{\"figure\":\"longest turn, worst of %d saves\",\"value\":%.2f,\"unit\":\"ms\"}\n",
            ROUNDS, worst);
 }

@@ -2,6 +2,7 @@
 #include "tests/bench/policy/tailnet_gen.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "lib/base/mem.h"
@@ -22,6 +23,18 @@ double gen_seconds(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double gen_median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, by_value);
+    return values[count / 2];
 }
 
 void gen_figure(

@@ -54,5 +54,6 @@ void gen_target_text(const struct gen_target *t, char out[64]);
 uint32_t gen_random(uint64_t *state, uint32_t below);
 double gen_seconds(void); /* of the monotonic clock */
 /* One line of the contract in README.md; peer and goal may be NULL. */
+double gen_median(double *values, size_t count); /* sorts them */
 void gen_figure(
     const char *figure, double value, const char *unit, const char *goal, const char *peer);
