@@ -253,6 +253,11 @@ int addr_index_build(struct arena *arena,
     return rc;
 }
 
+static size_t key_reached(struct addr_key start, struct addr_key k)
+{
+    return (size_t)((start.high < k.high) | ((start.high == k.high) & (start.low <= k.low)));
+}
+
 addr_set addr_index_find(const struct addr_index *x, const struct ip_addr *a)
 {
     if (a->family == IP_NONE) {
@@ -260,14 +265,11 @@ addr_set addr_index_find(const struct addr_index *x, const struct ip_addr *a)
     }
     const struct addr_parts *p = a->family == IP_V4 ? &x->v4 : &x->v6;
     struct addr_key k = key_of(a);
-    size_t low = 0, high = p->count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (key_cmp(p->starts[mid], k) <= 0) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
+    size_t at = 0;
+    for (size_t n = p->count; n > 1;) { /* no branch on what is compared: it would be a coin toss */
+        size_t half = n / 2;
+        at += key_reached(p->starts[at + half], k) * half;
+        n -= half;
     }
-    return low ? p->sets[low - 1] : 0;
+    return p->count && key_reached(p->starts[at], k) ? p->sets[at] : 0;
 }
