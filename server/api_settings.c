@@ -22,7 +22,7 @@ static void answer(struct app *a, struct http_rq *rq)
 {
     AUTO(js_freep)
     struct js *j = settings_json(policy_state_settings(a), a->tailnet.https_enabled);
-    reply_json(rq, 200, j);
+    rest_object(rq, j);
 }
 
 void api_settings_get(void *app, struct http_rq *rq)
@@ -100,6 +100,10 @@ void api_settings_patch(void *app, struct http_rq *rq)
     char why[200];
     struct store_policy_settings s = *policy_state_settings(a);
     bool https = a->tailnet.https_enabled;
+    AUTO(js_freep) struct js *now = settings_json(&s, https);
+    if (!rest_match(rq, now)) {
+        return;
+    }
     AUTO(js_freep) struct js *j = js_parse(http_rq_body(rq), 64 * KIB, why, sizeof why);
     if (!j || js_kind(j) != JS_OBJECT || !take_bool(j, "httpsEnabled", &https) ||
         !take_bool(j, "aclsExternallyManagedOn", &s.locked) ||

@@ -106,9 +106,12 @@ static void reply_hook(struct http_rq *rq, const struct store_webhook *w, const 
 {
     AUTO(js_freep) struct js *j = hook_json(w);
     if (secret) {
+        rest_add_etag(rq, j);
         js_set_cstr(j, "secret", secret);
+        reply_json(rq, 200, j);
+    } else {
+        rest_object(rq, j);
     }
-    reply_json(rq, 200, j);
 }
 
 static int audit_hook(struct app *a,
@@ -208,6 +211,16 @@ static bool find(struct app *a, struct http_rq *rq, struct store_webhook *out)
     return rc == 0;
 }
 
+/* For a call that changes it. */
+static bool find_match(struct app *a, struct http_rq *rq, struct store_webhook *out)
+{
+    if (!find(a, rq, out)) {
+        return false;
+    }
+    AUTO(js_freep) struct js *now = hook_json(out);
+    return rest_match(rq, now);
+}
+
 void api_webhook(void *app, struct http_rq *rq)
 {
     struct store_webhook w;
@@ -223,7 +236,7 @@ void api_webhook_patch(void *app, struct http_rq *rq)
     struct app *a = app;
     struct store_webhook w;
     struct buf events = BUF_MAX(sizeof w.events - 1);
-    if (!find(a, rq, &w)) {
+    if (!find_match(a, rq, &w)) {
         return;
     }
     AUTO(js_freep) struct js *j = reply_body(rq, patch_fields, ARRAY_LEN(patch_fields));
@@ -249,7 +262,7 @@ void api_webhook_delete(void *app, struct http_rq *rq)
 {
     struct app *a = app;
     struct store_webhook w;
-    if (!find(a, rq, &w)) {
+    if (!find_match(a, rq, &w)) {
         return;
     }
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
@@ -290,7 +303,7 @@ void api_webhook_rotate(void *app, struct http_rq *rq)
     struct store_webhook w;
     char secret[SECRET_SIZE];
     struct buf sealed = BUF_MAX(256);
-    if (!find(a, rq, &w)) {
+    if (!find_match(a, rq, &w)) {
         return;
     }
     new_secret(a, w.stable_id, secret, &sealed);

@@ -16,6 +16,7 @@
 #include "server/flow.h"
 #include "server/oidc.h"
 #include "server/policy_live.h"
+#include "server/rest.h"
 #include "server/roles.h"
 #include "server/tries.h"
 #include "server/webhooks.h"
@@ -45,6 +46,7 @@ struct config {
     int oidc_unknown; /* enum oidc_unknown */
     bool oidc_link_mail;
     bool webhook_private;
+    int64_t api_rate, api_burst; /* calls per credential: a second, at once */
     char *passthrough; /* IP:port where relays find us, when they share our address; empty: none */
     int log_level;
     bool log_json;
@@ -92,6 +94,7 @@ struct app {
     struct names *names;
     struct tries *tries; /* to sign in */
     struct flows *flows; /* sign-ins under way */
+    struct rest *rest;   /* what calls of the API share */
     struct timer minute;
     bool copying; /* checkpoint.c */
 };
@@ -136,6 +139,8 @@ enum {
 
 enum { ROUTE_KIND_MASK = 0xff, ROUTE_PERMISSION_BIT = 8, ROUTE_SCOPE_BIT = 16 };
 
+#define IDENTITY_TAGS_SIZE 1024
+
 struct identity {
     struct store_user user;   /* ROUTE_API, ROUTE_PAGE, ROUTE_FORM */
     struct store_node node;   /* ROUTE_NODE */
@@ -143,6 +148,12 @@ struct identity {
     int64_t session;
     struct wall verified; /* when presence was proved last */
     char csrf[65];
+    /* ROUTE_API: what they called with, and what it is capped by beside the role of its maker. */
+    char credential[STORE_ID_SIZE + 2]; /* "k:<id of the key>", "s:<session>", "t:<token>" */
+    struct scopes scopes;               /* of an OAuth token; people and their keys: all */
+    bool scoped;                        /* an OAuth token: scopes and tags hold */
+    char tags[IDENTITY_TAGS_SIZE];      /* JSON array, as stored */
+    struct rest_call *call;             /* rest.c: an Idempotency-Key under way */
 };
 
 void auth_before(void *app, struct http_rq *rq);
@@ -169,6 +180,12 @@ void auth_logout(struct app *a, struct http_rq *rq);
 /* Between auth.c and session.c. */
 void auth_free_identity(void *arg);
 void auth_need_session(struct app *a, struct http_rq *rq, unsigned kind);
+
+enum { SESSION_NONE = 1, SESSION_FOREIGN };
+
+/* A call of the API by a script of our console: 0, SESSION_NONE (nobody is signed in),
+ * SESSION_FOREIGN (not from our page, or the form token is missing). */
+int auth_find_script(struct app *a, struct http_rq *rq, struct identity *id) MUST_CHECK;
 
 /* ---- the bus (bus.c): change log to streams, relays before nodes ---- */
 int bus_start(struct app *a) MUST_CHECK;

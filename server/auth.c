@@ -16,6 +16,7 @@
 
 void auth_free_identity(void *arg)
 {
+    rest_forget(arg);
     secret_wipe(arg, sizeof(struct identity));
     mem_free(arg);
 }
@@ -68,9 +69,13 @@ static bool key_good(const struct store_key *k, enum store_key_kind kind)
 static bool find_api(struct app *a, struct slice hash, struct identity *id)
 {
     struct store_key k;
-    return store_key(a->db, hash, &k) == 0 && key_good(&k, STORE_KEY_API) && k.user_id &&
-           store_user_by_id(a->db, k.user_id, &id->user) == 0 && !id->user.suspended &&
-           id->user.approved;
+    if (store_key(a->db, hash, &k) || !key_good(&k, STORE_KEY_API) || !k.user_id ||
+        store_user_by_id(a->db, k.user_id, &id->user) || id->user.suspended || !id->user.approved) {
+        return false;
+    }
+    id->scopes = SCOPES_ALL;
+    text_fit(id->credential, sizeof id->credential, "k:%s", k.stable_id);
+    return true;
 }
 
 bool auth_may(const struct identity *id, enum permission p)
@@ -80,16 +85,36 @@ bool auth_may(const struct identity *id, enum permission p)
 }
 
 /* The role is read anew on every request: a demotion takes effect with the next one. */
-static void need_permission(struct http_rq *rq, const struct identity *id)
+static bool has_permission(struct http_rq *rq, const struct identity *id)
 {
     enum permission p = http_rq_route(rq)->flags >> ROUTE_PERMISSION_BIT & ROUTE_KIND_MASK;
-    if (!auth_may(id, p)) {
-        char text[160];
-        text_cut(text, sizeof text, "the role %s does not include %s", id->user.role,
-                 permission_name(p));
-        reply_problem(rq, &(struct problem){403, "role.missing", text,
-                                            "ask an owner or admin, or use a key of theirs"});
+    if (auth_may(id, p)) {
+        return true;
     }
+    char text[160];
+    text_cut(text, sizeof text, "the role %s does not include %s", id->user.role,
+             permission_name(p));
+    reply_problem(rq, &(struct problem){403, "role.missing", text,
+                                        "ask an owner or admin, or use a key of theirs"});
+    return false;
+}
+
+static bool has_scope(struct http_rq *rq, const struct identity *id)
+{
+    const struct http_route *route = http_rq_route(rq);
+    enum scope scope = route->flags >> ROUTE_SCOPE_BIT & ROUTE_KIND_MASK;
+    bool write = route->method != HTTP_GET && !(route->flags & ROUTE_READS);
+    if (!id->scoped || scopes_allow(&id->scopes, scope, write)) {
+        return true;
+    }
+    char text[160];
+    text_cut(text, sizeof text, "%s%s%s%s",
+             scope == SCOPE_NONE ? "this call is for people and their keys, not for a token"
+                                 : "the token does not hold the scope ",
+             scope_name(scope), scope != SCOPE_NONE && !write ? ":read" : "", "");
+    reply_problem(rq, &(struct problem){403, "scope.missing", text,
+                                        "ask for a token of a client that has this scope"});
+    return false;
 }
 
 /* "-" is the caller's own; there is one tailnet in this version. */
@@ -105,28 +130,53 @@ static bool right_tailnet(struct app *a, struct http_rq *rq)
     return true;
 }
 
+static void admit(struct app *a, struct http_rq *rq, struct identity *id)
+{
+    http_rq_set_user(rq, id, auth_free_identity);
+    /* Each answers when it says no; the handler is not called then. */
+    (void)(right_tailnet(a, rq) && has_scope(rq, id) && has_permission(rq, id) &&
+           rest_admit(a, rq));
+}
+
+static void need_session_or_key(struct app *a, struct http_rq *rq)
+{
+    struct identity *id = mem_new(sizeof *id);
+    int rc = auth_find_script(a, rq, id);
+    if (rc == 0) {
+        admit(a, rq, id);
+        return;
+    }
+    auth_free_identity(id);
+    if (rc == SESSION_NONE) {
+        refuse(rq, "auth.required", "this call needs a key or a token",
+               "send it as: Authorization: Bearer …");
+    } else {
+        reply_problem(rq, &(struct problem){403, "csrf", "this call is not from our page",
+                                            "load the page again"});
+    }
+}
+
+static bool find_bearer(struct app *a, struct slice hash, unsigned kind, struct identity *id)
+{
+    if (kind == ROUTE_API) {
+        return find_api(a, hash, id);
+    }
+    return kind == ROUTE_NODE ? store_node_by_token(a->db, hash, &id->node) == 0
+                              : store_relay_by_token(a->db, hash, &id->relay) == 0;
+}
+
 static void need_bearer(struct app *a, struct http_rq *rq, unsigned kind)
 {
     uint8_t hash[STORE_HASH_SIZE];
     struct identity *id = mem_new(sizeof *id);
-    struct slice h = slice_of(hash, sizeof hash);
-    bool ok = hash_bearer(a, rq, hash);
-    if (ok && kind == ROUTE_API) {
-        ok = find_api(a, h, id);
-    } else if (ok && kind == ROUTE_NODE) {
-        ok = store_node_by_token(a->db, h, &id->node) == 0;
-    } else if (ok) {
-        ok = store_relay_by_token(a->db, h, &id->relay) == 0;
-    }
-    if (ok) {
-        http_rq_set_user(rq, id, auth_free_identity);
-        if (kind == ROUTE_API && right_tailnet(a, rq)) {
-            need_permission(rq, id);
-        }
-    } else {
+    if (!hash_bearer(a, rq, hash) || !find_bearer(a, slice_of(hash, sizeof hash), kind, id)) {
         auth_free_identity(id);
         refuse(rq, "auth.required", "the key or token is missing, wrong, expired or revoked",
                "send it as: Authorization: Bearer …");
+    } else if (kind == ROUTE_API) {
+        admit(a, rq, id);
+    } else {
+        http_rq_set_user(rq, id, auth_free_identity);
     }
 }
 
@@ -134,7 +184,9 @@ void auth_before(void *app, struct http_rq *rq)
 {
     struct app *a = app;
     unsigned flags = http_rq_route(rq)->flags & ROUTE_KIND_MASK;
-    if (flags & (ROUTE_API | ROUTE_NODE | ROUTE_RELAY)) {
+    if (flags & ROUTE_API && !http_rq_header(rq, "Authorization").n) {
+        need_session_or_key(a, rq);
+    } else if (flags & (ROUTE_API | ROUTE_NODE | ROUTE_RELAY)) {
         need_bearer(a, rq, flags & (ROUTE_API | ROUTE_NODE | ROUTE_RELAY));
     } else if (flags & (ROUTE_PAGE | ROUTE_FORM | ROUTE_SCRIPT)) {
         auth_need_session(a, rq, flags & (ROUTE_PAGE | ROUTE_FORM | ROUTE_SCRIPT));

@@ -50,6 +50,7 @@ static void on_tick(void *arg)
         tries_sweep(a->tries, mono_now());
         flows_sweep(a->flows, mono_now());
         approval_minute(a);
+        rest_minute(a);
     }
 }
 
@@ -85,6 +86,7 @@ static int start_http(struct app *a, char *why, size_t size)
                           .routes = app_routes,
                           .route_count = app_route_count,
                           .before = auth_before,
+                          .after = rest_after,
                           .not_found = app_not_found,
                           .error = app_error,
                           .arg = a,
@@ -100,6 +102,7 @@ static int start_all(struct app *a, char *why, size_t size)
     int rc = loop_signals(a->lp, signals, ARRAY_LEN(signals), on_signal, a);
     a->tries = tries_new();
     a->flows = flows_new();
+    a->rest = rest_new(a);
     rc = rc < 0 ? rc : app_open_store(a, why, size);
     if (rc == 0 && store_tailnet(a->db, &a->tailnet)) {
         text_cut(why, size, "nothing is initialised here; run: funnel-control init");
@@ -142,6 +145,7 @@ static int run(struct app *a)
     policy_state_free(a);
     tries_free(a->tries);
     flows_free(a->flows);
+    rest_free(a->rest);
     db_close(a->db);
     return rc < 0 ? EXIT_UNAVAILABLE : 0;
 }

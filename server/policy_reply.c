@@ -251,6 +251,7 @@ void policy_reply_conflict(struct http_rq *rq, const struct policy_version *now)
     char created[WALL_TEXT_SIZE];
     wall_format(now->meta.created, created);
     js_set_cstr(j, "message", "precondition failed, invalid old hash");
+    js_set(j, "data", js_array());
     js_set_cstr(j, "code", "policy.changed");
     js_set_cstr(j, "fix",
                 "read the policy again, merge your change into it and save with its ETag");

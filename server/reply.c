@@ -1,6 +1,7 @@
-/* Answers in one shape: {"message","code","fix","requestId","status"}. */
+/* Answers in one shape: {"message","data":[],"status","code","fix","requestId"}. */
 #include "lib/base/log.h"
 #include "server/app.h"
+#include "server/rest.h"
 
 void reply_json(struct http_rq *rq, int status, const struct js *j)
 {
@@ -16,6 +17,7 @@ void reply_problem(struct http_rq *rq, const struct problem *p)
 {
     AUTO(js_freep) struct js *j = js_object();
     js_set_cstr(j, "message", p->message);
+    js_set(j, "data", js_array());
     js_set_cstr(j, "code", p->code);
     js_set_cstr(j, "fix", p->fix);
     js_set_cstr(j, "requestId", http_rq_id(rq));
@@ -36,15 +38,57 @@ void reply_broken(struct http_rq *rq, int rc)
                                         "look for the request's id in control's log"});
 }
 
-struct js *reply_body(struct http_rq *rq, const struct js_field *fields, size_t count)
+/* What browsers send by themselves for a foreign form or upload is none of ours. */
+static bool right_type(struct http_rq *rq)
+{
+    static const char *const taken[] = {"application/json", "application/hujson", "text/plain",
+                                        "application/x-www-form-urlencoded",
+                                        "application/octet-stream"};
+    struct slice header = http_rq_header(rq, "Content-Type"), type;
+    if (!header.n || !slice_split(&header, ';', &type)) {
+        return true;
+    }
+    type = slice_trim(type);
+    for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
+        if (slice_eq_nocase(type, slice_str(taken[i]))) {
+            return true;
+        }
+    }
+    reply_problem(rq, &(struct problem){415, "body.type", "this call takes JSON",
+                                        "send Content-Type: application/json"});
+    return false;
+}
+
+static struct js *
+read_body(struct http_rq *rq, const struct js_field *fields, size_t count, enum js_strict strict)
 {
     char why[200];
+    if (!right_type(rq)) {
+        return NULL;
+    }
     struct js *j = js_parse(http_rq_body(rq), MIB, why, sizeof why);
-    if (j && js_check(j, fields, count, JS_LOOSE, why, sizeof why)) {
+    if (j && js_check(j, fields, count, strict, why, sizeof why)) {
         return j;
     }
     js_free(j);
-    reply_problem(rq, &(struct problem){400, "body.invalid", why,
-                                        "send the JSON object that docs/channels.md describes"});
+    bool api = http_rq_route(rq)->flags & ROUTE_API;
+    reply_problem(rq,
+                  &(struct problem){400, "body.invalid", why,
+                                    api ? "send the JSON object that docs/api.md describes"
+                                        : "send the JSON object that docs/channels.md describes"});
     return NULL;
+}
+
+struct js *reply_body(struct http_rq *rq, const struct js_field *fields, size_t count)
+{
+    struct js *j = read_body(rq, fields, count, JS_LOOSE);
+    if (j && http_rq_route(rq)->flags & ROUTE_API) {
+        rest_warn_unknown(rq, j, fields, count);
+    }
+    return j;
+}
+
+struct js *rest_body(struct http_rq *rq, const struct js_field *fields, size_t count)
+{
+    return read_body(rq, fields, count, JS_STRICT);
 }

@@ -98,10 +98,15 @@ const struct http_route app_routes[] = {
 };
 const size_t app_route_count = ARRAY_LEN(app_routes);
 
+/* Pages are for browsers that ask for one. */
 static bool for_machines(struct http_rq *rq)
 {
-    struct slice path = http_rq_path(rq);
-    return slice_starts(path, S("/api/")) || slice_starts(path, S("/node/")) ||
+    struct slice path = http_rq_path(rq), accept = http_rq_header(rq, "Accept");
+    bool html = false;
+    for (struct slice type; accept.n && slice_split(&accept, ',', &type);) {
+        html = html || slice_starts_nocase(slice_trim(type), S("text/html"));
+    }
+    return !html || slice_starts(path, S("/api/")) || slice_starts(path, S("/node/")) ||
            slice_starts(path, S("/relay/"));
 }
 
@@ -115,7 +120,9 @@ void app_not_found(void *app, struct http_rq *rq)
     if (for_machines(rq)) {
         reply_problem(rq, &(struct problem){*allowed ? 405 : 404,
                                             *allowed ? "method.not_allowed" : "not_found",
-                                            "there is no such call", "look at docs/channels.md"});
+                                            *allowed ? "this call is not made with that method"
+                                                     : "there is no such call",
+                                            "the calls are listed at /api/v2/openapi.json"});
     } else {
         page_message(rq, *allowed ? 405 : 404, "There is no such page", "The address is wrong.",
                      "/");
@@ -125,5 +132,6 @@ void app_not_found(void *app, struct http_rq *rq)
 void app_error(void *app, struct http_rq *rq, int status, const char *why)
 {
     (void)app;
-    reply_problem(rq, &(struct problem){status, "request.refused", why, "send less"});
+    reply_problem(rq, &(struct problem){status, status == 413 ? "body.too_long" : "request.refused",
+                                        why, "send less"});
 }

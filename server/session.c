@@ -62,6 +62,8 @@ static bool find_session(struct app *a, struct http_rq *rq, struct identity *id)
         return false;
     }
     id->session = s.id;
+    id->scopes = SCOPES_ALL;
+    text_fit(id->credential, sizeof id->credential, "s:%s", s.stable_id);
     id->verified = s.verified;
     csrf_of(a, cookie, id->csrf);
     touch(a, &s, now);
@@ -117,6 +119,17 @@ void auth_need_session(struct app *a, struct http_rq *rq, unsigned kind)
         page_message(rq, 403, "This form is not ours or too old",
                      "Go back, load the page again and repeat.", "/");
     }
+}
+
+int auth_find_script(struct app *a, struct http_rq *rq, struct identity *id)
+{
+    if (!find_session(a, rq, id)) {
+        return SESSION_NONE;
+    }
+    /* A form or an image of another page cannot send this header without our leave. */
+    bool ours = http_rq_header(rq, "X-Requested-With").n && auth_same_origin(a, rq);
+    bool safe = http_rq_method(rq) == HTTP_GET;
+    return ours && (safe || token_good(a, rq, ROUTE_SCRIPT, id->csrf)) ? 0 : SESSION_FOREIGN;
 }
 
 bool auth_is_fresh(const struct identity *id)

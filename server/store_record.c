@@ -1,4 +1,4 @@
-/* The audit log and the settings. */
+/* The audit log, the settings, answers kept for repeated calls. */
 #include "server/store_record.h"
 
 #include "server/store_priv.h"
@@ -117,5 +117,54 @@ int store_setting_set(struct db *d, int64_t tailnet, const char *name, struct sl
     db_bind_text(s, ":name", slice_str(name));
     db_bind_text(s, ":value", json);
     db_bind_i64(s, ":now", wall_now().s);
+    return store_result(db_exec(s));
+}
+
+int store_idempotent(struct db *d,
+                     struct slice credential,
+                     struct slice key,
+                     struct store_idempotent *out,
+                     struct buf *out_reply)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(d, "SELECT body, status, reply, created FROM idempotency"
+                                   " WHERE credential = :credential AND key = :key");
+    db_bind_text(s, ":credential", credential);
+    db_bind_text(s, ":key", key);
+    int rc = db_step(s);
+    if (rc == DB_ROW) {
+        struct slice body = db_col_blob(s, "body");
+        if (body.n != sizeof out->body || buf_push(out_reply, db_col_text(s, "reply"))) {
+            return err_origin(-EMSGSIZE);
+        }
+        memcpy(out->body, body.p, sizeof out->body);
+        out->status = db_col_i64(s, "status");
+        out->created = (struct wall){db_col_i64(s, "created")};
+    }
+    return store_found(rc);
+}
+
+int store_idempotent_add(struct db *d,
+                         struct slice credential,
+                         struct slice key,
+                         const struct store_idempotent *i,
+                         struct slice reply)
+{
+    struct db_stmt *s = db_stmt(
+        d, "INSERT OR REPLACE INTO idempotency(credential, key, body, status, reply, created)"
+           " VALUES(:credential, :key, :body, :status, :reply, :now)");
+    db_bind_text(s, ":credential", credential);
+    db_bind_text(s, ":key", key);
+    db_bind_blob(s, ":body", slice_of(i->body, sizeof i->body));
+    db_bind_i64(s, ":status", i->status);
+    db_bind_text(s, ":reply", reply);
+    db_bind_i64(s, ":now", wall_now().s);
+    return store_result(db_exec(s));
+}
+
+int store_idempotent_trim(struct db *d, struct wall before)
+{
+    struct db_stmt *s = db_stmt(d, "DELETE FROM idempotency WHERE created < :before");
+    db_bind_i64(s, ":before", before.s);
     return store_result(db_exec(s));
 }

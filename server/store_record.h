@@ -44,3 +44,24 @@ int store_events_trim(struct db *d, struct wall before) MUST_CHECK;
 int store_setting(struct db *d, int64_t tailnet, const char *name, struct buf *out_json) MUST_CHECK;
 int store_setting_set(struct db *d, int64_t tailnet, const char *name, struct slice json)
     MUST_CHECK;
+
+/* ---- answers to POSTs that carried an Idempotency-Key ---- */
+
+struct store_idempotent {
+    uint8_t body[STORE_HASH_SIZE]; /* of method, path and body */
+    int64_t status;
+    struct wall created;
+};
+
+int store_idempotent(struct db *d,
+                     struct slice credential,
+                     struct slice key,
+                     struct store_idempotent *out,
+                     struct buf *out_reply) MUST_CHECK;
+/* Replaces one that has run out. */
+int store_idempotent_add(struct db *d,
+                         struct slice credential,
+                         struct slice key,
+                         const struct store_idempotent *i,
+                         struct slice reply) MUST_CHECK;
+int store_idempotent_trim(struct db *d, struct wall before) MUST_CHECK;

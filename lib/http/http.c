@@ -370,6 +370,9 @@ void http_rq_reply(struct http_rq *rq, int status, const char *content_type, str
     if (rq->replied) {
         return;
     }
+    if (rq->srv->opts.after) {
+        rq->srv->opts.after(rq->srv->opts.arg, rq, status, content_type, body);
+    }
     if (content_type) {
         http_rq_add_header(rq, "Content-Type", content_type);
     }

@@ -41,6 +41,9 @@ struct http_opts {
                                may be NULL */
     http_handler_fn
         not_found; /* unknown path or method; http_rq_allowed() names the methods of a known path */
+    /* Sees every answer that has a body or none, on its way out (not streams); may be NULL. */
+    void (*after)(
+        void *arg, struct http_rq *rq, int status, const char *content_type, struct slice body);
     void (*error)(void *arg,
                   struct http_rq *rq,
                   int status,

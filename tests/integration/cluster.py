@@ -223,6 +223,7 @@ stub-zone:
     "stateDir": "{f}/control",
     "listen": {json.dumps(self._at(self.control_host, 443))},
     "tls": {{"cert": "{crt}", "key": "{key}"}},
+    "api": {{"rate": 0}},
     "dns": {{"listen": {json.dumps(self._at(self.control_host, 53))}}},
     "acme": {{"runner": "{f}/acme.sock", "hook": "{f}/hook.sock", "hookUid": {uid}, "caa": "ca.example.net"}},
 }}

@@ -13,6 +13,7 @@ import sqlite3
 import ssl
 import subprocess
 import threading
+import urllib.parse
 
 import cluster as clusterlib
 import net as netlib
@@ -61,6 +62,7 @@ class Client:
             body = json.dumps(body)
         if body is not None:
             headers.setdefault("Content-Type", "application/hujson")
+        headers = {k: v for k, v in headers.items() if v is not None}
         for again in (True, False):
             if self.c is None:
                 self.c = self.control.connect()
@@ -75,6 +77,25 @@ class Client:
 
     def acl(self, body, **headers):
         return self("POST", "/api/v2/tailnet/-/acl", body, **headers)
+
+
+class Browser(Client):
+    """The console's script: the owner's session cookie instead of a key."""
+
+    def __init__(self, control, password="correct horse battery"):
+        super().__init__(control, None)
+        form = {"Content_Type": "application/x-www-form-urlencoded", "Origin": control.origin, "Authorization": None}
+        a = Client.__call__(self, "POST", "/setup", urllib.parse.urlencode(
+            {"code": control.secret("setup-code"), "password": password}), **form)
+        assert a.status == 200, a
+        self.cookie = a.headers["Set-Cookie"].split(";")[0]
+        self.csrf = self("GET", "/api/v2/whoami").json["csrfToken"]
+
+    def __call__(self, method, path, body=None, **headers):
+        given = {"Authorization": None, "Cookie": self.cookie, "X_Requested_With": "console", "Sec_Fetch_Site": "same-origin"}
+        if method != "GET":
+            given |= {"Origin": self.control.origin, "X_Csrf_Token": self.csrf}
+        return super().__call__(method, path, body, **{**given, **headers})
 
 
 class RawStream:
@@ -151,6 +172,8 @@ class Node:
 
 
 class Control:
+    api = {"rate": 0}  # tests call faster than people; one that is about the limit sets its own
+
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +190,7 @@ class Control:
         self.conf.write_text(json.dumps({
             "origin": self.origin, "zone": ZONE, "nameServers": ["ns1.example.net"], "stateDir": str(self.folder / "state"),
             "listen": [f"127.0.0.1:{self.port}"], "tls": {"cert": str(crt), "key": str(key)},
-            "dns": {"listen": [f"127.0.0.1:{self.dns}"]},
+            "dns": {"listen": [f"127.0.0.1:{self.dns}"]}, "api": self.api,
             "log": {"level": "debug"}, "acme": {"runner": str(self.folder / "acme.sock"), "hook": str(self.folder / "hook.sock"), "caa": ""}}))
         netlib.run(BIN / "funnel-control", "init", "--config", self.conf, "--owner", OWNER, "--out-dir",
                    self.folder / "secrets")
