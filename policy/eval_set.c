@@ -226,8 +226,9 @@ void want_read(const struct policy_snapshot *s, struct slice attr, struct want *
     struct slice full =
         slice_sub(S(POLICY_PORTS_PREFIX), 0, sizeof POLICY_PORTS_PREFIX - sizeof query);
     struct slice rest = slice_starts(attr, full) ? slice_skip(attr, full.n) : attr;
-    rest =
-        slice_starts(rest, S("funnel-ports")) ? slice_skip(rest, sizeof "funnel-ports" - 1) : rest;
+    if (slice_starts(rest, S("funnel-ports"))) {
+        rest = slice_skip(rest, sizeof "funnel-ports" - 1);
+    }
     *out_want = (struct want){.name = attr};
     if (rest.n < attr.n &&
         (!rest.n || (slice_starts(rest, slice_str(query)) &&

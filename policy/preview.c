@@ -255,7 +255,9 @@ static bool read_ipport(struct slice text, struct ip_addr *out_addr, uint16_t *o
     }
     struct slice host = slice_sub(text, 0, (size_t)colon);
     bool brackets = slice_starts(host, S("[")) && slice_ends(host, S("]"));
-    host = brackets ? slice_sub(host, 1, host.n - 2) : host;
+    if (brackets) {
+        host = slice_sub(host, 1, host.n - 2);
+    }
     *out_port = (uint16_t)port;
     return ip_addr_parse(host, out_addr) && (out_addr->family == IP_V6) == brackets;
 }

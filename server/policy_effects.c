@@ -46,7 +46,7 @@ static void count(struct effects *e, struct slice name, int direction, int64_t d
 static void
 compare(struct effects *e, const struct policy_set *b, const struct policy_set *a, int64_t device)
 {
-    size_t i = 0, k = 0, bn = b ? b->count : 0, an = a ? a->count : 0;
+    size_t i = 0, k = 0, bn = b->count, an = a->count;
     while (i < bn || k < an) {
         int order = i == bn ? 1 : k == an ? -1 : slice_cmp(b->caps[i].name, a->caps[k].name);
         if (order < 0) {
@@ -63,7 +63,8 @@ compare(struct effects *e, const struct policy_set *b, const struct policy_set *
 
 static const struct policy_set *set_at(const struct policy_snapshot *s, size_t position)
 {
-    return position == POLICY_NOWHERE ? NULL : policy_snapshot_set(s, position);
+    static const struct policy_set nothing;
+    return position == POLICY_NOWHERE ? &nothing : policy_snapshot_set(s, position);
 }
 
 static bool is_funnel(const struct effect *x)

@@ -212,14 +212,14 @@ int ctl_parse(int argc, char **argv, struct ctl *out)
         count -= count ? 1 : 0;
     }
     a->command = find(words, count, &used);
-    if (!a->command && count && !a->help) {
-        return unknown_command(out, words, count);
-    }
     for (size_t i = used; i < count && a->word_count < CTL_WORDS_MAX; i++) {
         a->words[a->word_count++] = words[i];
     }
     if (a->help || a->version) {
         return 0;
+    }
+    if (!a->command) {
+        return unknown_command(out, words, count);
     }
     rc = check_options(out, given);
     rc = rc ? rc : check_colour(out);
