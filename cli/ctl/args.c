@@ -10,7 +10,7 @@
 
 /* ---- finding ---- */
 
-enum { OPTIONS_MAX = 64, COMMANDS_MAX = 64 }; /* more than the tables have rows: asserted */
+enum { OPTIONS_MAX = 64, COMMANDS_MAX = 96 }; /* more than the tables have rows: asserted */
 
 static int refuse(const struct ctl *c, const char *what, const char *why, const char *fix)
 {
@@ -36,6 +36,19 @@ static const struct ctl_command *find(char **words, size_t count, size_t *out_us
     for (size_t i = 0; i < ctl_command_count; i++) {
         *out_used = matches(ctl_commands[i].name, words, count);
         if (*out_used) {
+            return &ctl_commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* "nodes" alone lists them. */
+static const struct ctl_command *find_list(const char *word)
+{
+    char name[64];
+    text_cut(name, sizeof name, "%s list", word);
+    for (size_t i = 0; i < ctl_command_count; i++) {
+        if (strcmp(ctl_commands[i].name, name) == 0) {
             return &ctl_commands[i];
         }
     }
@@ -131,7 +144,8 @@ static void set(struct ctl_args *a, const struct ctl_option *o, const char *valu
     }
 }
 
-static int read_options(struct ctl *c, int argc, char **argv, unsigned *out_given)
+/* out_given: a bit for every row of the table. */
+static int read_options(struct ctl *c, int argc, char **argv, uint64_t *out_given)
 {
     struct option longs[OPTIONS_MAX + 1] = {{0}};
     char shorts[2 * OPTIONS_MAX + 2];
@@ -144,7 +158,7 @@ static int read_options(struct ctl *c, int argc, char **argv, unsigned *out_give
         if (!o) {
             return unknown_option(c, optind > 0 && optind <= argc ? argv[optind - 1] : "");
         }
-        *out_given |= o->sets;
+        *out_given |= (uint64_t)1 << (o - ctl_options);
         set(&c->args, o, optarg);
     }
     return 0;
@@ -169,15 +183,14 @@ static int check_words(const struct ctl *c)
     return 0;
 }
 
-static int check_options(const struct ctl *c, unsigned given)
+static int check_options(const struct ctl *c, uint64_t given)
 {
-    unsigned foreign = given & ~(c->args.command->options | CTL_OPT_ALL);
-    for (size_t i = 0; foreign && i < ctl_option_count; i++) {
-        if (ctl_options[i].sets & foreign) {
+    const struct ctl_command *cmd = c->args.command;
+    for (size_t i = 0; i < ctl_option_count; i++) {
+        if (given >> i & 1 && !(ctl_options[i].sets & (cmd->options | CTL_OPT_ALL))) {
             char what[80], fix[200];
-            text_cut(what, sizeof what, "%s does not take --%s", c->args.command->name,
-                     ctl_options[i].name);
-            text_cut(fix, sizeof fix, "funnelctl help %s", c->args.command->name);
+            text_cut(what, sizeof what, "%s does not take --%s", cmd->name, ctl_options[i].name);
+            text_cut(fix, sizeof fix, "funnelctl help %s", cmd->name);
             return refuse(c, what, "the option means nothing here", fix);
         }
     }
@@ -196,7 +209,7 @@ static int check_colour(const struct ctl *c)
 
 int ctl_parse(int argc, char **argv, struct ctl *out)
 {
-    unsigned given = 0;
+    uint64_t given = 0;
     size_t used = 0;
     struct ctl_args *a = &out->args;
     assert(ctl_option_count <= OPTIONS_MAX && ctl_command_count <= COMMANDS_MAX);
@@ -212,6 +225,10 @@ int ctl_parse(int argc, char **argv, struct ctl *out)
         count -= count ? 1 : 0;
     }
     a->command = find(words, count, &used);
+    if (!a->command && count == 1 && !a->help) {
+        used = 1;
+        a->command = find_list(words[0]);
+    }
     for (size_t i = used; i < count && a->word_count < CTL_WORDS_MAX; i++) {
         a->words[a->word_count++] = words[i];
     }

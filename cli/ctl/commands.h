@@ -26,3 +26,49 @@ int ctl_edit_add_funnel(struct ctl *c);
 int ctl_edit_remove_funnel(struct ctl *c);
 int ctl_edit_add_to_group(struct ctl *c);
 int ctl_edit_tag_owners(struct ctl *c);
+
+/* nodes.c */
+int ctl_nodes_list(struct ctl *c);
+int ctl_nodes_show(struct ctl *c);
+int ctl_nodes_approve(struct ctl *c);
+int ctl_nodes_rename(struct ctl *c);
+int ctl_nodes_tag(struct ctl *c);
+int ctl_nodes_expire(struct ctl *c);
+int ctl_nodes_delete(struct ctl *c);
+
+/* people.c */
+int ctl_users_list(struct ctl *c);
+int ctl_users_show(struct ctl *c);
+int ctl_users_role(struct ctl *c);
+int ctl_users_approve(struct ctl *c);
+int ctl_users_suspend(struct ctl *c);
+int ctl_users_restore(struct ctl *c);
+int ctl_users_delete(struct ctl *c);
+int ctl_invite(struct ctl *c);
+int ctl_invites_list(struct ctl *c);
+int ctl_invites_delete(struct ctl *c);
+
+/* keys.c */
+int ctl_keys_list(struct ctl *c);
+int ctl_keys_show(struct ctl *c);
+int ctl_keys_create(struct ctl *c);
+int ctl_keys_revoke(struct ctl *c);
+
+/* public.c: what is public, and who asks to be */
+int ctl_funnels_list(struct ctl *c);
+int ctl_funnels_show(struct ctl *c);
+int ctl_funnels_probe(struct ctl *c);
+int ctl_funnels_off(struct ctl *c);
+int ctl_requests_list(struct ctl *c);
+int ctl_requests_show(struct ctl *c);
+int ctl_requests_approve(struct ctl *c);
+int ctl_requests_deny(struct ctl *c);
+int ctl_kill_switch(struct ctl *c);
+
+/* record.c */
+int ctl_whoami(struct ctl *c);
+int ctl_audit(struct ctl *c);
+int ctl_webhooks_list(struct ctl *c);
+int ctl_webhooks_create(struct ctl *c);
+int ctl_webhooks_test(struct ctl *c);
+int ctl_webhooks_delete(struct ctl *c);

@@ -53,6 +53,14 @@ enum {
     CTL_OPT_LIMIT = 1u << 12,
     CTL_OPT_REV = 1u << 13,
     CTL_OPT_RANGE = 1u << 14,
+    CTL_OPT_ROLE = 1u << 15,
+    CTL_OPT_STATE = 1u << 16,
+    CTL_OPT_REASON = 1u << 17,
+    CTL_OPT_YES = 1u << 18,
+    CTL_OPT_KEY = 1u << 19,    /* what a new key may make */
+    CTL_OPT_GRANT = 1u << 20,  /* how wide an approval is */
+    CTL_OPT_PERIOD = 1u << 21, /* of the audit log */
+    CTL_OPT_EVENTS = 1u << 22,
 };
 
 struct ctl_args {
@@ -61,6 +69,9 @@ struct ctl_args {
     size_t word_count;
     const char *facts, *target, *comment, *color, *output, *limit;
     const char *server, *key, *ca_file, *if_match, *message, *rev, *from, *to;
+    const char *role, *state, *reason, *kind, *tags, *scopes, *description, *expires;
+    const char *grant, *ports, *code, *start, *end, *actor, *event, *events;
+    bool reusable, ephemeral, preauthorized, yes;
     bool json, write, check, format, strict, force, effects, help, version;
 };
 

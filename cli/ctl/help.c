@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/ctl/options.h"
+#include "cli/ctl/report.h"
 #include "lib/base/text.h"
 
 static bool set_in_env(const char *name)
@@ -38,15 +39,20 @@ void ctl_look(struct ctl *c)
 
 /* ---- one command ---- */
 
+/* `left` in a column of its own: by what a terminal shows, not by bytes. */
+static void put_padded(const char *left, size_t width)
+{
+    size_t columns = ctl_columns(slice_str(left));
+    printf("%s%*s ", left, columns < width ? (int)(width - columns) : 0, "");
+}
+
 static void put_option(const struct ctl_option *o)
 {
     char left[64];
     text_cut(left, sizeof left, o->word ? "--%s %s" : "--%s", o->name, o->word ? o->word : "");
-    if (o->letter) {
-        printf("  -%c, %-22s %s\n", o->letter, left, o->help);
-    } else {
-        printf("      %-22s %s\n", left, o->help);
-    }
+    printf(o->letter ? "  -%c, " : "      ", o->letter);
+    put_padded(left, 22);
+    puts(o->help);
 }
 
 static void put_command(const struct ctl_command *cmd)
@@ -81,12 +87,51 @@ static size_t put_list(const struct ctl_args *a)
         char left[80];
         if (begins_with(cmd->name, a)) {
             text_cut(left, sizeof left, "%s %s", cmd->name, cmd->words);
-            /* "…" is three bytes and one column */
-            printf("  %-*s %s\n", strstr(left, "…") ? 44 : 42, left, cmd->summary);
+            fputs("  ", stdout);
+            put_padded(left, 42);
+            puts(cmd->summary);
             shown++;
         }
     }
     return shown;
+}
+
+/* ---- the front page: a line for every first word ---- */
+
+static struct slice first_word(const char *name)
+{
+    struct slice rest = slice_str(name), word = S("");
+    (void)slice_split(&rest, ' ', &word);
+    return word;
+}
+
+/* "list|show|approve" of one first word. */
+static void put_group(size_t first)
+{
+    struct slice group = first_word(ctl_commands[first].name), before = S("");
+    printf("  %-12.*s ", (int)group.n, group.p);
+    for (size_t i = first; i < ctl_command_count; i++) {
+        struct slice rest = slice_str(ctl_commands[i].name), word;
+        (void)slice_split(&rest, ' ', &word);
+        if (slice_eq(word, group) && slice_split(&rest, ' ', &word) && !slice_eq(word, before)) {
+            printf("%s" SLICE_FMT, before.n ? "|" : "", SLICE_ARG(word));
+            before = word;
+        }
+    }
+    const struct ctl_command *cmd = &ctl_commands[first];
+    printf(before.n ? "\n" : "%s%s%s\n", cmd->words, *cmd->words ? "  " : "", cmd->summary);
+}
+
+static void put_front(void)
+{
+    struct slice before = S("");
+    for (size_t i = 0; i < ctl_command_count; i++) {
+        struct slice group = first_word(ctl_commands[i].name);
+        if (!slice_eq(group, before)) {
+            put_group(i);
+            before = group;
+        }
+    }
 }
 
 int ctl_help(const struct ctl *c)
@@ -96,14 +141,17 @@ int ctl_help(const struct ctl *c)
         put_command(a->command);
         return CTL_OK;
     }
-    puts("funnelctl: administration of a tailnet, and the tools for its policy file\n");
-    if (!put_list(a)) {
-        return ctl_complain(c, CTL_USAGE, "no help for this", a->words[0], "funnelctl help");
+    if (a->word_count) {
+        return put_list(a)
+                   ? CTL_OK
+                   : ctl_complain(c, CTL_USAGE, "no help for this", a->words[0], "funnelctl help");
     }
+    puts("funnelctl: administration of a tailnet, and the tools for its policy file\n");
+    put_front();
     fputs("\n"
-          "  funnelctl policy fmt -w policy.hujson\n"
+          "  funnelctl funnels\n"
           "  funnelctl policy check --facts tailnet.json policy.hujson\n"
-          "  funnelctl help policy check\n"
+          "  funnelctl help policy\n"
           "\n"
           "- is standard input. Exit: 0 fine, 1 refused, 2 usage; funnelctl man has the rest.\n",
           stdout);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/ctl/ctl.h"
+#include "cli/ctl/report.h"
 #include "lib/base/err.h"
 #include "lib/base/file.h"
 #include "lib/base/text.h"
@@ -28,9 +28,12 @@ const char *ctl_name(const char *path)
 
 int ctl_complain(const struct ctl *c, int code, const char *what, const char *why, const char *fix)
 {
-    fprintf(stderr, "%sfunnelctl: %s%s\n", ctl_paint(c->colour_err, "\033[31m"), what,
-            ctl_paint(c->colour_err, "\033[0m"));
-    fprintf(stderr, "  why: %s\n  fix: %s\n", why, fix);
+    const char *const lines[] = {what, why, fix}, *const heads[] = {"funnelctl", "  why", "  fix"};
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) { /* a server or a file may have had a say */
+        fprintf(stderr, "%s%s: ", ctl_paint(!i && c->colour_err, "\033[31m"), heads[i]);
+        ctl_put_clean(stderr, c->utf8, slice_str(lines[i]));
+        fprintf(stderr, "%s\n", ctl_paint(!i && c->colour_err, "\033[0m"));
+    }
     return code;
 }
 

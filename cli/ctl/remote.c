@@ -173,6 +173,11 @@ const char *ctl_remote_url(const struct ctl_remote *r)
     return r->config.server;
 }
 
+const struct ctl *ctl_remote_ctl(const struct ctl_remote *r)
+{
+    return r->c;
+}
+
 /* ---- one request ---- */
 
 static const char *fix_for(int err, const char *why)

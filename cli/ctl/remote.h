@@ -38,3 +38,4 @@ int ctl_answer_complain(const struct ctl *c, const char *what, const struct ctl_
 /* The body as JSON; NULL after complaining. */
 struct js *ctl_answer_json(const struct ctl *c, const struct ctl_answer *a);
 const char *ctl_remote_url(const struct ctl_remote *r);
+const struct ctl *ctl_remote_ctl(const struct ctl_remote *r);

@@ -18,7 +18,7 @@ enum {
 
 /* ---- characters ---- */
 
-static size_t rune_length(struct slice s)
+size_t ctl_rune_length(struct slice s)
 {
     for (size_t n = 1; n <= 4 && n <= s.n; n++) {
         if (text_utf8_valid(slice_of(s.p, n))) {
@@ -42,6 +42,32 @@ static int width_of(struct slice rune)
     return columns < 0 ? 1 : columns;
 }
 
+size_t ctl_columns(struct slice s)
+{
+    size_t columns = 0;
+    while (s.n) {
+        size_t n = ctl_rune_length(s);
+        columns += (size_t)width_of(slice_of(s.p, n));
+        s = slice_skip(s, n);
+    }
+    return columns;
+}
+
+struct slice ctl_columns_cut(struct slice s, size_t columns)
+{
+    size_t used = 0, n = 0;
+    while (n < s.n) {
+        struct slice rest = slice_skip(s, n);
+        size_t rune = ctl_rune_length(rest);
+        used += (size_t)width_of(slice_of(rest.p, rune));
+        if (used > columns) {
+            break;
+        }
+        n += rune;
+    }
+    return slice_sub(s, 0, n);
+}
+
 static void put_rune(FILE *to, bool utf8, struct slice rune)
 {
     if (*rune.p == '\t') {
@@ -56,7 +82,7 @@ static void put_rune(FILE *to, bool utf8, struct slice rune)
 void ctl_put_clean(FILE *to, bool utf8, struct slice rest)
 {
     while (rest.n) {
-        size_t n = rune_length(rest);
+        size_t n = ctl_rune_length(rest);
         put_rune(to, utf8, slice_of(rest.p, n));
         rest = slice_skip(rest, n);
     }
@@ -75,23 +101,12 @@ static struct slice line_of(struct slice text, int line)
     return part.n && part.p[part.n - 1] == '\r' ? slice_sub(part, 0, part.n - 1) : part;
 }
 
-static int columns_of(struct slice s)
-{
-    int columns = 0;
-    while (s.n) {
-        size_t n = rune_length(s);
-        columns += width_of(slice_of(s.p, n));
-        s = slice_skip(s, n);
-    }
-    return columns;
-}
-
 /* Drops characters from the front until the caret stands at most BEFORE columns in. */
 static struct slice from_near(struct slice line, size_t caret, size_t *out_dropped)
 {
     *out_dropped = 0;
-    while (columns_of(slice_sub(line, *out_dropped, caret - *out_dropped)) > BEFORE) {
-        *out_dropped += rune_length(slice_skip(line, *out_dropped));
+    while (ctl_columns(slice_sub(line, *out_dropped, caret - *out_dropped)) > BEFORE) {
+        *out_dropped += ctl_rune_length(slice_skip(line, *out_dropped));
     }
     return slice_skip(line, *out_dropped);
 }
@@ -99,7 +114,7 @@ static struct slice from_near(struct slice line, size_t caret, size_t *out_dropp
 static void put_source_line(FILE *to, bool utf8, struct slice line)
 {
     for (int columns = 0; line.n;) {
-        size_t n = rune_length(line);
+        size_t n = ctl_rune_length(line);
         columns += width_of(slice_of(line.p, n));
         if (columns > SHOWN) {
             fputs(utf8 ? "…" : "...", to);
@@ -125,9 +140,9 @@ static void put_excerpt(FILE *to, bool utf8, struct slice text, const struct pla
     }
     struct slice shown = from_near(line, caret, &dropped);
     const char *cut = !dropped ? "" : utf8 ? "…" : "...";
-    int indent = columns_of(slice_sub(line, dropped, caret - dropped)) + (!dropped ? 0
-                                                                          : utf8   ? 1
-                                                                                   : 3);
+    int indent = (int)ctl_columns(slice_sub(line, dropped, caret - dropped)) + (!dropped ? 0
+                                                                                : utf8   ? 1
+                                                                                         : 3);
     fprintf(to, "%6d | %s", at->line, cut);
     put_source_line(to, utf8, shown);
     fprintf(to, "%6s | %*s%s^%s\n", "", indent, "", at->colour, at->plain);

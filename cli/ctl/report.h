@@ -32,6 +32,11 @@ int ctl_refuse_text(const struct ctl *c,
 int ctl_put_json(const struct ctl *c, const struct js *j) MUST_CHECK;
 /* Text from elsewhere, with what could move a terminal's cursor replaced. */
 void ctl_put_clean(FILE *to, bool utf8, struct slice rest);
+/* What a terminal shows: bytes of the first character, columns of a text, its beginning that fits.
+ */
+size_t ctl_rune_length(struct slice s);
+size_t ctl_columns(struct slice s);
+struct slice ctl_columns_cut(struct slice s, size_t columns);
 /* The line with a caret below it, on stdout. */
 void ctl_put_excerpt(const struct ctl *c, const struct ctl_source *src, int line, int column);
 /* A unified diff under the names of its two sides, coloured where colours are wanted; nothing where

@@ -110,6 +110,12 @@ int64_t js_int(const struct js *j, int64_t otherwise)
     return json_is_integer(r) ? json_integer_value(r) : otherwise;
 }
 
+bool js_bool(const struct js *j, bool otherwise)
+{
+    const json_t *r = raw(j);
+    return json_is_boolean(r) ? json_is_true(r) : otherwise;
+}
+
 struct slice js_get_str(const struct js *obj, const char *name)
 {
     return js_str(js_get(obj, name));
@@ -122,8 +128,7 @@ int64_t js_get_int(const struct js *obj, const char *name, int64_t otherwise)
 
 bool js_get_bool(const struct js *obj, const char *name, bool otherwise)
 {
-    const json_t *r = raw(js_get(obj, name));
-    return json_is_boolean(r) ? json_is_true(r) : otherwise;
+    return js_bool(js_get(obj, name), otherwise);
 }
 
 size_t js_len(const struct js *array)

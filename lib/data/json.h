@@ -31,6 +31,7 @@ size_t js_len(const struct js *array);
 struct js *js_at(const struct js *array, size_t i);
 struct slice js_str(const struct js *j);
 int64_t js_int(const struct js *j, int64_t otherwise);
+bool js_bool(const struct js *j, bool otherwise);
 
 enum js_strict { JS_STRICT, JS_LOOSE };
 
