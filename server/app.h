@@ -92,9 +92,10 @@ struct app {
     struct webhooks *webhooks;
     struct oidc *oidc; /* NULL: not configured */
     struct names *names;
-    struct tries *tries; /* to sign in */
-    struct flows *flows; /* sign-ins under way */
-    struct rest *rest;   /* what calls of the API share */
+    struct tries *tries;                 /* to sign in */
+    struct flows *flows;                 /* sign-ins under way */
+    struct rest *rest;                   /* what calls of the API share */
+    struct registrations *registrations; /* daemons that wait for a person */
     struct timer minute;
     bool copying; /* checkpoint.c */
 };
@@ -127,8 +128,9 @@ enum {
     ROUTE_RELAY = 4,
     ROUTE_PAGE = 8,
     ROUTE_FORM = 16,
-    ROUTE_SCRIPT = 32, /* a session; the form token in X-Csrf-Token; answers in JSON */
-    ROUTE_READS = 64   /* beside ROUTE_API: although it is a POST, a scope to read suffices */
+    ROUTE_SCRIPT = 32,    /* a session; the form token in X-Csrf-Token; answers in JSON */
+    ROUTE_READS = 64,     /* beside ROUTE_API: although it is a POST, a scope to read suffices */
+    ROUTE_ANY_SCOPE = 128 /* beside ROUTE_API: the handler looks at scopes */
 };
 
 /* A route's flags: the kind of identity in the low byte, then the permission and the scope that the
@@ -259,7 +261,6 @@ void approval_settle(
     const char *by); /* pending requests whose node has the right by now are granted */
 
 /* ---- handlers ---- */
-void node_register(void *app, struct http_rq *rq);
 void node_stream(void *app, struct http_rq *rq);
 void node_funnels(void *app, struct http_rq *rq);
 void node_certificates(void *app, struct http_rq *rq);

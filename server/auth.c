@@ -12,7 +12,9 @@
 #include "lib/base/secret.h"
 #include "lib/base/text.h"
 #include "lib/data/crypto.h"
+#include "server/api_keys.h"
 #include "server/app.h"
+#include "server/store_keys.h"
 
 void auth_free_identity(void *arg)
 {
@@ -66,7 +68,7 @@ static bool key_good(const struct store_key *k, enum store_key_kind kind)
     return k->kind == kind && !k->revoked && k->expires.s > wall_now().s;
 }
 
-static bool find_api(struct app *a, struct slice hash, struct identity *id)
+static bool find_api(struct app *a, struct http_rq *rq, struct slice hash, struct identity *id)
 {
     struct store_key k;
     if (store_key(a->db, hash, &k) || !key_good(&k, STORE_KEY_API) || !k.user_id ||
@@ -75,6 +77,28 @@ static bool find_api(struct app *a, struct slice hash, struct identity *id)
     }
     id->scopes = SCOPES_ALL;
     text_fit(id->credential, sizeof id->credential, "k:%s", k.stable_id);
+    key_noted(a, rq, &k);
+    return true;
+}
+
+/* A token lives no longer than its client, and its client's maker stands behind it. */
+static bool find_token(struct app *a, struct slice hash, struct identity *id)
+{
+    struct store_token t;
+    struct store_key_row client;
+    struct slice words, word;
+    if (store_token(a->db, hash, &t) || t.expires.s <= wall_now().s ||
+        store_key_by_id(a->db, t.key_id, &client) || !key_good(&client.key, STORE_KEY_CLIENT) ||
+        store_user_by_id(a->db, client.key.user_id, &id->user) || id->user.suspended ||
+        !id->user.approved) {
+        return false;
+    }
+    id->scoped = true;
+    for (words = slice_str(t.scopes); words.n && slice_split(&words, ' ', &word);) {
+        err_ignore(!scopes_add(&id->scopes, word)); /* a scope that has gone gives nothing */
+    }
+    text_fit(id->tags, sizeof id->tags, "%s", t.tags);
+    text_fit(id->credential, sizeof id->credential, "t:%s", client.key.stable_id);
     return true;
 }
 
@@ -104,7 +128,7 @@ static bool has_scope(struct http_rq *rq, const struct identity *id)
     const struct http_route *route = http_rq_route(rq);
     enum scope scope = route->flags >> ROUTE_SCOPE_BIT & ROUTE_KIND_MASK;
     bool write = route->method != HTTP_GET && !(route->flags & ROUTE_READS);
-    if (!id->scoped || scopes_allow(&id->scopes, scope, write)) {
+    if (!id->scoped || route->flags & ROUTE_ANY_SCOPE || scopes_allow(&id->scopes, scope, write)) {
         return true;
     }
     char text[160];
@@ -156,10 +180,11 @@ static void need_session_or_key(struct app *a, struct http_rq *rq)
     }
 }
 
-static bool find_bearer(struct app *a, struct slice hash, unsigned kind, struct identity *id)
+static bool find_bearer(
+    struct app *a, struct http_rq *rq, struct slice hash, unsigned kind, struct identity *id)
 {
     if (kind == ROUTE_API) {
-        return find_api(a, hash, id);
+        return find_api(a, rq, hash, id) || find_token(a, hash, id);
     }
     return kind == ROUTE_NODE ? store_node_by_token(a->db, hash, &id->node) == 0
                               : store_relay_by_token(a->db, hash, &id->relay) == 0;
@@ -169,7 +194,7 @@ static void need_bearer(struct app *a, struct http_rq *rq, unsigned kind)
 {
     uint8_t hash[STORE_HASH_SIZE];
     struct identity *id = mem_new(sizeof *id);
-    if (!hash_bearer(a, rq, hash) || !find_bearer(a, slice_of(hash, sizeof hash), kind, id)) {
+    if (!hash_bearer(a, rq, hash) || !find_bearer(a, rq, slice_of(hash, sizeof hash), kind, id)) {
         auth_free_identity(id);
         refuse(rq, "auth.required", "the key or token is missing, wrong, expired or revoked",
                "send it as: Authorization: Bearer …");

@@ -60,7 +60,7 @@ static int store_relay_row(struct app *a,
     secret_id(r->stable_id, 20);
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     int rc = tx ? store_relay_create(a->db, r, hash) : -EIO;
-    rc = rc ? rc : store_key_used(a->db, key->id);
+    rc = rc ? rc : store_key_used(a->db, key->id, S(""));
     rc = rc ? rc : store_change(a->db, a->tailnet.id, "relay", 0);
     rc = rc ? rc
             : store_audit(a->db, &(struct store_audit){a->tailnet.id, "relay key", "RELAY.ENROLL",

@@ -9,7 +9,9 @@
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 #include "lib/io/service.h"
+#include "server/api_keys.h"
 #include "server/app.h"
+#include "server/registration.h"
 
 enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78, HASH_THREADS = 2, BACKLOG = 4096 };
 
@@ -51,6 +53,8 @@ static void on_tick(void *arg)
         flows_sweep(a->flows, mono_now());
         approval_minute(a);
         rest_minute(a);
+        keys_minute(a);
+        registrations_minute(a);
     }
 }
 
@@ -103,6 +107,7 @@ static int start_all(struct app *a, char *why, size_t size)
     a->tries = tries_new();
     a->flows = flows_new();
     a->rest = rest_new(a);
+    a->registrations = registrations_new(a);
     rc = rc < 0 ? rc : app_open_store(a, why, size);
     if (rc == 0 && store_tailnet(a->db, &a->tailnet)) {
         text_cut(why, size, "nothing is initialised here; run: funnel-control init");
@@ -146,6 +151,7 @@ static int run(struct app *a)
     tries_free(a->tries);
     flows_free(a->flows);
     rest_free(a->rest);
+    registrations_free(a->registrations);
     db_close(a->db);
     return rc < 0 ? EXIT_UNAVAILABLE : 0;
 }

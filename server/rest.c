@@ -219,9 +219,9 @@ void rest_minute(struct app *a)
 
 static bool changes_by_itself(const char *name)
 {
-    static const char *const members[] = {
-        "lastSeen", "connectedToControl", "lastUsed",  "currentlyConnected",
-        "bytes",    "readiness",          "readyTime", "online"};
+    static const char *const members[] = {"lastSeen",        "connectedToControl", "lastUsed",
+                                          "lastUsedAddress", "currentlyConnected", "bytes",
+                                          "readiness",       "readyTime",          "online"};
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         if (strcmp(members[i], name) == 0) {
             return true;

@@ -1,11 +1,15 @@
 /* The table of calls: method, path, body cap, who may ask. */
+#include "server/api_keys.h"
 #include "server/app.h"
 #include "server/audit.h"
+#include "server/registration.h"
 
 enum { FORM = 8 * 1024, SMALL = 16 * 1024 };
 
 /* An API call: the permission of the person behind the key, the scope of a token. */
 #define API(permission, scope) ROUTE_NEEDS(ROUTE_API, permission, scope)
+/* One of several scopes does; which, the handler says (it knows the kind of object). */
+#define API_ANY(permission, scope) ROUTE_NEEDS(ROUTE_API | ROUTE_ANY_SCOPE, permission, scope)
 /* A POST that stores nothing: a scope to read suffices. */
 #define API_READS(permission) ROUTE_NEEDS(ROUTE_API | ROUTE_READS, permission, SCOPE_POLICY_FILE)
 #define TAILNET               "/api/v2/tailnet/{tailnet}"
@@ -64,7 +68,7 @@ const struct http_route app_routes[] = {
      api_explain},
     {HTTP_GET, TAILNET "/settings", 0, API(PERM_FEATURE_READ, SCOPE_FEATURE_SETTINGS),
      api_settings_get},
-    {HTTP_PATCH, TAILNET "/settings", SMALL, API(PERM_POLICY_WRITE, SCOPE_FEATURE_SETTINGS),
+    {HTTP_PATCH, TAILNET "/settings", SMALL, API(PERM_FEATURE_READ, SCOPE_FEATURE_SETTINGS),
      api_settings_patch},
     {HTTP_GET, TAILNET "/devices", 0, API(PERM_MACHINES_READ, SCOPE_DEVICES_CORE), api_devices},
     {HTTP_GET, TAILNET "/funnels", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_funnels},
@@ -85,7 +89,18 @@ const struct http_route app_routes[] = {
      api_webhook_rotate},
     {HTTP_GET, "/api/v2/webhooks/{id}/deliveries", 0, API(PERM_WEBHOOKS_WRITE, SCOPE_WEBHOOKS),
      api_webhook_deliveries},
+    {HTTP_GET, TAILNET "/keys", 0, API_ANY(PERM_AUTH_KEYS, SCOPE_AUTH_KEYS), api_keys},
+    {HTTP_POST, TAILNET "/keys", SMALL, API_ANY(PERM_AUTH_KEYS, SCOPE_AUTH_KEYS), api_key_create},
+    {HTTP_GET, TAILNET "/keys/{id}", 0, API_ANY(PERM_AUTH_KEYS, SCOPE_AUTH_KEYS), api_key},
+    {HTTP_PUT, TAILNET "/keys/{id}", SMALL, API_ANY(PERM_AUTH_KEYS, SCOPE_AUTH_KEYS), api_key_put},
+    {HTTP_DELETE, TAILNET "/keys/{id}", 0, API_ANY(PERM_AUTH_KEYS, SCOPE_AUTH_KEYS),
+     api_key_delete},
+    {HTTP_POST, "/api/v2/oauth/token", SMALL, ROUTE_PUBLIC, api_oauth_token},
+    {HTTP_GET, "/a/{id}", 0, ROUTE_PAGE, page_register},
+    {HTTP_POST, "/a/{id}/approve", FORM, ROUTE_FORM, page_register_approve},
+    {HTTP_POST, "/a/{id}/deny", FORM, ROUTE_FORM, page_register_deny},
     {HTTP_POST, "/node/v1/register", SMALL, ROUTE_PUBLIC, node_register},
+    {HTTP_POST, "/node/v1/register/wait", SMALL, ROUTE_PUBLIC, node_register_wait},
     {HTTP_GET, "/node/v1/stream", 0, ROUTE_NODE, node_stream},
     {HTTP_POST, "/node/v1/feature/query", SMALL, ROUTE_NODE, approval_query},
     {HTTP_PUT, "/node/v1/funnels", SMALL, ROUTE_NODE, node_funnels},

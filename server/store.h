@@ -85,27 +85,31 @@ int store_setup(struct db *d, struct slice hash, struct store_setup *out) MUST_C
 int store_setup_tried(struct db *d, int64_t id) MUST_CHECK;
 int store_setup_used(struct db *d, int64_t id) MUST_CHECK;
 
-enum store_key_kind { STORE_KEY_API, STORE_KEY_AUTH, STORE_KEY_RELAY };
+/* Of which kind a key is, and what it is good for; the whole row: store_keys.h. */
+enum store_key_kind { STORE_KEY_API, STORE_KEY_AUTH, STORE_KEY_RELAY, STORE_KEY_CLIENT };
 
 struct store_key {
     int64_t id, user_id; /* user_id 0: none */
     char stable_id[STORE_ID_SIZE];
     enum store_key_kind kind;
-    bool reusable, revoked, used;
-    struct wall expires;
+    bool reusable, ephemeral, preauthorized, revoked, used;
+    struct wall expires, last_used; /* last_used.s 0: never */
 };
 
 struct store_key_new {
     enum store_key_kind kind;
+    const char *stable_id; /* NULL: made */
     struct slice hash, description;
     int64_t tailnet, user; /* user 0: none */
-    bool reusable;
+    bool reusable, ephemeral, preauthorized;
+    struct slice tags;   /* a JSON array; empty: none */
+    struct slice scopes; /* of a client, as scopes_print writes them */
     struct wall expires;
 };
 
 int store_key_create(struct db *d, const struct store_key_new *k) MUST_CHECK;
 int store_key(struct db *d, struct slice hash, struct store_key *out) MUST_CHECK;
-int store_key_used(struct db *d, int64_t id) MUST_CHECK;
+int store_key_used(struct db *d, int64_t id, struct slice remote) MUST_CHECK;
 
 struct store_audit {
     int64_t tailnet;

@@ -1,4 +1,4 @@
-/* Tailnet, people, their sessions and keys, the audit and the change log. */
+/* Tailnet, people, their sessions, the audit and the change log. */
 #include "server/store_priv.h"
 
 int store_tailnet_create(struct db *d, struct slice name, int64_t *out_id)
@@ -208,64 +208,6 @@ int store_setup_used(struct db *d, int64_t id)
     db_bind_i64(s, ":now", wall_now().s);
     db_bind_i64(s, ":id", id);
     return store_touched(d, s);
-}
-
-/* ---- keys ---- */
-
-static const char *const key_kinds[] = {"api", "auth", "relay"};
-
-int store_key_create(struct db *d, const struct store_key_new *k)
-{
-    char id[STORE_ID_CHARS + 1];
-    secret_id(id, STORE_ID_CHARS);
-    struct db_stmt *s = db_stmt(
-        d,
-        "INSERT INTO keys(tailnet_id, stable_id, kind, hash, user_id, description, reusable, created, expires)"
-        " VALUES(:tailnet, :stable, :kind, :hash, :user, :description, :reusable, :now, :expires)");
-    db_bind_i64(s, ":tailnet", k->tailnet);
-    db_bind_text(s, ":stable", slice_str(id));
-    db_bind_text(s, ":kind", slice_str(key_kinds[k->kind]));
-    db_bind_blob(s, ":hash", k->hash);
-    if (k->user) {
-        db_bind_i64(s, ":user", k->user);
-    }
-    db_bind_text(s, ":description", k->description);
-    db_bind_i64(s, ":reusable", k->reusable);
-    db_bind_i64(s, ":now", wall_now().s);
-    db_bind_i64(s, ":expires", k->expires.s);
-    return store_result(db_exec(s));
-}
-
-int store_key(struct db *d, struct slice hash, struct store_key *out)
-{
-    AUTO(db_resetp)
-    struct db_stmt *s =
-        db_stmt(d, "SELECT id, stable_id, kind, coalesce(user_id, 0) AS user_id, reusable, expires,"
-                   " last_used, revoked FROM keys WHERE hash = :hash");
-    db_bind_blob(s, ":hash", hash);
-    int rc = db_step(s);
-    if (rc == DB_ROW) {
-        struct slice kind = db_col_text(s, "kind");
-        *out = (struct store_key){.id = db_col_i64(s, "id"),
-                                  .user_id = db_col_i64(s, "user_id"),
-                                  .kind = slice_eq(kind, S("api"))    ? STORE_KEY_API
-                                          : slice_eq(kind, S("auth")) ? STORE_KEY_AUTH
-                                                                      : STORE_KEY_RELAY,
-                                  .reusable = db_col_i64(s, "reusable") != 0,
-                                  .revoked = !db_col_null(s, "revoked"),
-                                  .used = !db_col_null(s, "last_used"),
-                                  .expires = {db_col_i64(s, "expires")}};
-        STORE_COPY(s, "stable_id", out->stable_id);
-    }
-    return store_found(rc);
-}
-
-int store_key_used(struct db *d, int64_t id)
-{
-    struct db_stmt *s = db_stmt(d, "UPDATE keys SET last_used = :now WHERE id = :id");
-    db_bind_i64(s, ":now", wall_now().s);
-    db_bind_i64(s, ":id", id);
-    return store_result(db_exec(s));
 }
 
 /* ---- audit and change log ---- */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sqlite3.h>
 
+#include "server/store_keys.h"
 #include "server/store_people.h"
 #include "server/store_policy.h"
 #include "tests/unit/support/fault.h"
@@ -309,7 +310,14 @@ static int w_key(struct world *w)
 {
     struct store_key_new k = {.kind = STORE_KEY_API, .hash = B, .tailnet = 1};
     int rc = store_key_create(w->db, &k);
-    return rc ? rc : store_key_used(w->db, 1);
+    rc = rc ? rc : store_key_used(w->db, 1, S(""));
+    rc = rc ? rc : store_key_describe(w->db, 1, S("text"));
+    rc = rc ? rc : store_key_grants(w->db, 1, S("dns"), S(""));
+    struct store_token_new t = {1, B, S("dns"), S(""), {500}};
+    rc = rc ? rc : store_token_create(w->db, &t);
+    rc = rc ? rc : store_tokens_end(w->db, 1);
+    rc = rc ? rc : store_tokens_expire(w->db, (struct wall){1});
+    return rc ? rc : store_key_revoke(w->db, 1);
 }
 
 static int w_node(struct world *w)

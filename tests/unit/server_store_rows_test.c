@@ -153,7 +153,7 @@ static void keys_by_kind(void **state)
     assert_int_equal(k.kind, STORE_KEY_RELAY);
     assert_int_equal(k.user_id, 0);
     assert_false(k.reusable || k.used);
-    assert_int_equal(store_key_used(d, k.id), 0);
+    assert_int_equal(store_key_used(d, k.id, S("198.51.100.4")), 0);
     assert_int_equal(store_key(d, B, &k), 0);
     assert_true(k.used);
     assert_int_equal(store_key(d, A, &k), 0);
