@@ -284,7 +284,6 @@ void api_devices(void *app, struct http_rq *rq);
 void api_funnels(void *app, struct http_rq *rq);
 void api_whoami(void *app, struct http_rq *rq);
 void api_health(void *app, struct http_rq *rq);
-void page_home(void *app, struct http_rq *rq);
 void page_login(void *app, struct http_rq *rq);
 void page_login_post(void *app, struct http_rq *rq);
 void page_logout(void *app, struct http_rq *rq);

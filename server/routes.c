@@ -2,6 +2,7 @@
 #include "server/api_keys.h"
 #include "server/app.h"
 #include "server/audit.h"
+#include "server/page_console.h"
 #include "server/registration.h"
 
 enum { FORM = 8 * 1024, SMALL = 16 * 1024 };
@@ -47,6 +48,11 @@ const struct http_route app_routes[] = {
     {HTTP_POST, "/account/sessions/{id}/end", FORM, ROUTE_FORM, account_session_end},
     {HTTP_POST, "/account/sessions/end", FORM, ROUTE_FORM, account_sessions_end},
     {HTTP_GET, "/", 0, ROUTE_PAGE, page_home},
+    {HTTP_GET, "/requests", 0, ROUTE_PAGE, page_requests},
+    {HTTP_GET, "/console/assets/{file}", 0, ROUTE_PUBLIC, page_console_asset},
+    {HTTP_GET, "/console", 0, ROUTE_PAGE, page_console},
+    {HTTP_GET, "/console/{screen}", 0, ROUTE_PAGE, page_console},
+    {HTTP_GET, "/console/{screen}/{id}", 0, ROUTE_PAGE, page_console},
     {HTTP_GET, "/f/{id}", 0, ROUTE_PAGE, page_request},
     {HTTP_POST, "/f/{id}/approve", FORM, ROUTE_FORM, page_approve},
     {HTTP_POST, "/f/{id}/deny", FORM, ROUTE_FORM, page_deny},

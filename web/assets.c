@@ -2,6 +2,7 @@
 #include "web/assets.h"
 
 #include "lib/base/macros.h"
+#include "web/console_assets.h"
 
 const struct web_asset *web_asset_find(struct slice name)
 {
@@ -34,4 +35,14 @@ const char *web_asset_type(const struct web_asset *a)
         }
     }
     return "application/octet-stream";
+}
+
+const struct console_asset *console_asset_find(struct slice name)
+{
+    for (size_t i = 0; i < console_asset_count; i++) {
+        if (slice_eq(name, slice_str(console_assets[i].name))) {
+            return &console_assets[i];
+        }
+    }
+    return NULL;
 }

@@ -68,7 +68,7 @@ try {
   shown.codes = await page.locator('.codes code').allInnerTexts();
   await picture(page, 'recovery');
   await page.getByRole('link', { name: 'I have saved them' }).click();
-  await page.waitForSelector('h1:has-text("ts.example.net")');
+  await page.waitForSelector('h1:has-text("Overview")');
   shown.home = await heading(page);
 
   await visit(page, '/account');
@@ -81,7 +81,7 @@ try {
   await signOut(page);
   await picture(page, 'login');
   await page.getByRole('button', { name: 'Sign in with a passkey' }).click();
-  await page.waitForSelector('h1:has-text("ts.example.net")');
+  await page.waitForSelector('h1:has-text("Overview")');
   shown.byPasskey = page.url();
 
   // A password and one-time codes.
@@ -110,14 +110,14 @@ try {
   shown.usedCode = await page.locator('[role=alert]').innerText();
   await page.fill('#otp', totp(secret, Date.now() + 30000));
   await page.keyboard.press('Enter');
-  await page.waitForSelector('h1:has-text("ts.example.net")');
+  await page.waitForSelector('h1:has-text("Overview")');
   await signOut(page);
 
   await byPassword(page, 'correct horse battery');
   await page.waitForURL('**/login/code');
   await page.fill('#otp', shown.codes[0].toUpperCase().replaceAll('-', ' '));
   await page.keyboard.press('Enter');
-  await page.waitForSelector('h1:has-text("ts.example.net")');
+  await page.waitForSelector('h1:has-text("Overview")');
   await visit(page, '/account');
   shown.codesLeft = await page.locator('text=left. Each signs you in').innerText();
   await signOut(page);

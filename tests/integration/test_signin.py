@@ -31,7 +31,7 @@ def test_setup_by_passkey_then_every_way_in(first):
     assert shown["filled"] == c.secret("setup-code") and "#" not in shown["address"]
     assert len(shown["codes"]) == 8 and len(set(shown["codes"])) == 8
     assert shown["passkeys"] == 1 and "only way in" in shown["lastKept"]
-    assert shown["byPasskey"] == f"{c.origin}/" and shown["qr"] == 1
+    assert shown["byPasskey"] == f"{c.origin}/console/" and shown["qr"] == 1
     assert "not the code of now" in shown["wrongCode"]
     assert "wrong, old or used" in shown["usedCode"] and "wrong, old or used" in shown["usedRecovery"]
     assert shown["codesLeft"].startswith("7 left")
