@@ -192,11 +192,12 @@ static enum policy_edit_result run(struct slice text,
     return r;
 }
 
-enum policy_edit_result policy_add_funnel(struct slice text,
-                                          struct slice selector,
-                                          struct slice comment,
-                                          struct buf *out_text,
-                                          struct policy_diags *out_diags)
+enum policy_edit_result policy_add_funnel_ports(struct slice text,
+                                                struct slice selector,
+                                                struct slice comment,
+                                                const struct policy_ports *ports,
+                                                struct buf *out_text,
+                                                struct policy_diags *out_diags)
 {
     bool members =
         slice_eq(selector, S("autogroup:member")) || slice_eq(selector, S("autogroup:members"));
@@ -204,8 +205,22 @@ enum policy_edit_result policy_add_funnel(struct slice text,
         comment = slice_str(policy_funnel_comment);
     }
     return run(text,
-               &(struct edit_want){.what = WANT_FUNNEL, .subject = selector, .comment = comment},
+               &(struct edit_want){.what = WANT_FUNNEL,
+                                   .subject = selector,
+                                   .comment = comment,
+                                   .items = ports->at,
+                                   .item_count = ports->count},
                out_text, out_diags);
+}
+
+enum policy_edit_result policy_add_funnel(struct slice text,
+                                          struct slice selector,
+                                          struct slice comment,
+                                          struct buf *out_text,
+                                          struct policy_diags *out_diags)
+{
+    return policy_add_funnel_ports(text, selector, comment, &(struct policy_ports){NULL, 0},
+                                   out_text, out_diags);
 }
 
 enum policy_edit_result policy_remove_funnel(struct slice text,

@@ -10,6 +10,12 @@
 
 enum policy_edit_result { POLICY_UNCHANGED, POLICY_SPLICED, POLICY_CHANGED, POLICY_REFUSED };
 
+/* Ports that an entry names; count 0: the tailnet's default list. */
+struct policy_ports {
+    const struct slice *at;
+    size_t count;
+};
+
 const char *policy_edit_result_name(enum policy_edit_result r); /* "changed", … */
 
 /* What stands in an entry that lets members funnel (policy.md 1.11). */
@@ -23,6 +29,14 @@ enum policy_edit_result policy_add_funnel(struct slice text,
                                           struct slice comment,
                                           struct buf *out_text,
                                           struct policy_diags *out_diags);
+/* The same for these ports alone ("443", "8000-8010"); an entry that names others does not count as
+ * there. */
+enum policy_edit_result policy_add_funnel_ports(struct slice text,
+                                                struct slice selector,
+                                                struct slice comment,
+                                                const struct policy_ports *ports,
+                                                struct buf *out_text,
+                                                struct policy_diags *out_diags);
 /* Takes funnel from every entry that grants it to the selector; other targets of such an entry
  * keep it; an entry left without effect goes with its owned comments. */
 enum policy_edit_result policy_remove_funnel(struct slice text,

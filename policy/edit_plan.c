@@ -237,18 +237,48 @@ static struct slice spelling(const struct planner *p, struct slice selector)
     return found ? plural : selector;
 }
 
+/* Does the entry name exactly these ports? */
+static bool names_ports(struct planner *p, const struct entry *e, const struct edit_want *want)
+{
+    const struct hujson_node *values = e->ports ? hujson_find(p->doc, e->app, S(PORTS_CAP)) : NULL;
+    size_t named = 0, known = 0;
+    for (size_t i = 0; i < count_of(values); i++) {
+        const struct hujson_node *list = hujson_find(p->doc, hujson_at(values, i), S("ports"));
+        for (size_t k = 0; k < count_of(list); k++, named++) {
+            struct slice port = string_of(p, hujson_at(list, k));
+            for (size_t m = 0; m < want->item_count; m++) {
+                known += slice_eq(port, want->items[m]);
+            }
+        }
+    }
+    return named == want->item_count && known == named;
+}
+
+/* Without ports any entry will do: whoever limited it meant to. */
+static bool gives_wanted(struct planner *p, const struct entry *e, const struct edit_want *want)
+{
+    return e->funnel && (e->named || e->wide) && (!want->item_count || names_ports(p, e, want));
+}
+
 static void want_funnel(struct planner *p, const struct edit_want *want)
 {
     struct entry e;
     for (size_t i = 0; read_entry(p, want->subject, i, &e); i++) {
-        if (e.funnel && (e.named || e.wide)) {
+        if (gives_wanted(p, &e, want)) {
             return;
         }
     }
-    struct slice selector = spelling(p, want->subject);
+    struct slice selector = spelling(p, want->subject), app = S("");
+    if (want->item_count) {
+        struct buf ports = BUF_MAX(EDIT_TEXT_MAX);
+        buf_adds(&ports, "{\"" PORTS_CAP "\": [{\"ports\": ");
+        buf_add(&ports, list_text(p->plan, want->items, want->item_count));
+        buf_adds(&ports, "}]}");
+        app = keep(p->plan, &ports);
+    }
     p->loose = p->loose || want->comment.n;
     add_to_section(p, "nodeAttrs", S(""),
-                   entry_text(p, want->comment, list_text(p->plan, &selector, 1), S("")));
+                   entry_text(p, want->comment, list_text(p->plan, &selector, 1), app));
 }
 
 /* ---- no funnel ---- */

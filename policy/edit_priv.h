@@ -43,7 +43,7 @@ struct edit_want {
     enum { WANT_FUNNEL, WANT_NO_FUNNEL, WANT_IN_GROUP, WANT_OWNERS } what;
     struct slice subject;      /* selector, group or tag */
     struct slice comment;      /* funnel */
-    const struct slice *items; /* logins, owners */
+    const struct slice *items; /* logins, owners; funnel: its ports, none for the default list */
     size_t item_count;
 };
 

@@ -90,10 +90,11 @@ enum policy_gate {
     POLICY_GATE_NOT_APPROVED,
     POLICY_GATE_KEY_EXPIRED,
     POLICY_GATE_NOT_ASKED, /* the device does not want to be published */
+    POLICY_GATE_LOCKED,    /* the tailnet's kill switch: nothing of it is public */
 };
 
 struct policy_gate_facts {
-    bool approved, key_expired, suspended, wants;
+    bool approved, key_expired, suspended, wants, locked;
 };
 
 enum policy_gate policy_gate(const struct policy_snapshot *s,

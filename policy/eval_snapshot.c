@@ -291,6 +291,9 @@ enum policy_gate policy_gate(const struct policy_snapshot *s,
                              const struct policy_gate_facts *g)
 {
     size_t device = policy_facts_index(s->facts, id);
+    if (g->locked) {
+        return POLICY_GATE_LOCKED;
+    }
     if (g->suspended) {
         return POLICY_GATE_SUSPENDED;
     }
@@ -331,6 +334,9 @@ const char *policy_gate_text(enum policy_gate g)
         return "the device's key has expired; log in again on the device";
     case POLICY_GATE_NOT_ASKED:
         return "allowed; the device does not ask to be published on this port";
+    case POLICY_GATE_LOCKED:
+        return "every public URL of the tailnet is switched off; an owner, admin or network admin "
+               "can open them again";
     }
     return "";
 }

@@ -467,3 +467,17 @@ void policy_explain(const struct policy_snapshot *s,
     }
     summarize(&x, attr);
 }
+
+bool policy_approves_funnel(const struct policy_snapshot *s, size_t device)
+{
+    const struct policy_device *d = &s->facts->devices[device];
+    const struct selectors *who = &s->policy->funnel_approvers;
+    struct explainer x = {
+        .s = s, .d = d, .owner = d->user == POLICY_NO_USER ? NULL : &s->facts->users[d->user]};
+    for (size_t i = 0; i < who->count; i++) {
+        if (target_miss(&x, &who->at[i]) == MISS_NOT) {
+            return true;
+        }
+    }
+    return false;
+}

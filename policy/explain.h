@@ -33,3 +33,6 @@ void policy_explain(const struct policy_snapshot *s,
                     size_t device,
                     struct slice attr,
                     struct policy_explanation *out_explanation);
+
+/* Does autoApprovers.funnel name the device's owner or one of its tags? (policy.md 2.1) */
+bool policy_approves_funnel(const struct policy_snapshot *s, size_t device);

@@ -290,8 +290,9 @@ static void explain(struct ask *q, const struct policy_snapshot *s)
 /* What is on the loop's side of an explanation: who it is about, and whether the port is open. */
 static void explained(void *arg)
 {
-    static const char *const codes[] = {"open",      "suspended",    "no-funnel",   "port",
-                                        "https-off", "not-approved", "key-expired", "not-asked"};
+    static const char *const codes[] = {"open",        "suspended", "no-funnel",
+                                        "port",        "https-off", "not-approved",
+                                        "key-expired", "not-asked", "locked"};
     struct ask *q = arg;
     struct store_node n;
     if (q->rq && !q->work.rc && q->reply && store_node(q->app->db, q->node, &n) == 0) {

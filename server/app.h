@@ -12,12 +12,15 @@
 #include "lib/io/loop.h"
 #include "lib/io/pool.h"
 #include "policy/edit.h"
+#include "server/approval.h"
 #include "server/audit.h"
 #include "server/flow.h"
+#include "server/lock.h"
 #include "server/oidc.h"
 #include "server/policy_live.h"
 #include "server/rest.h"
 #include "server/roles.h"
+#include "server/store_record.h"
 #include "server/tries.h"
 #include "server/webhooks.h"
 #include "tunnel/token.h"
@@ -98,6 +101,9 @@ struct app {
     struct registrations *registrations; /* daemons that wait for a person */
     struct timer minute;
     bool copying; /* checkpoint.c */
+    struct funnel_lock lock;
+    struct approval_waits *waits;
+    bool grant_ending; /* approval_end.c: an edit of the policy is under way */
 };
 
 #define APP_PATH_SIZE 512
@@ -215,51 +221,6 @@ int certs_start(struct app *a, char *out_why, size_t why_size) MUST_CHECK;
 void certs_stop(struct app *a);
 void certs_kick(struct app *a);
 
-/* ---- approval (approval.c) ---- */
-#define GRANTS_MAX 3
-
-struct grant {
-    char selector[STORE_NAME_SIZE]; /* "autogroup:member", a login, an address */
-    char words[STORE_NAME_SIZE + 64];
-    enum policy_edit_result result;
-    struct buf text; /* the policy after it */
-    struct buf diff;
-};
-
-#define APPROVAL_STAMP_SIZE 96
-
-struct grants {
-    struct grant items[GRANTS_MAX];
-    size_t count, preselected;
-    char stamp[APPROVAL_STAMP_SIZE]; /* of the version that they are made from */
-    int64_t rev;
-};
-
-/* Made in the pool; the grants live as long as the call of fn. */
-typedef void (*approval_grants_fn)(void *arg, const struct grants *g);
-void approval_grants(struct app *a, const struct store_node *n, approval_grants_fn fn, void *arg);
-void approval_stamp(const struct app *a, char out[APPROVAL_STAMP_SIZE]);
-
-enum { APPROVAL_GONE = 1, APPROVAL_CHANGED, APPROVAL_REFUSED, APPROVAL_LOCKED };
-
-struct decision {
-    const struct store_request *request;
-    const struct actor *by;
-    struct slice selector, stamp, reason;
-};
-
-/* 0; GONE: no longer pending; CHANGED: the policy is not the one that was shown; REFUSED: the edit
- * is not possible, `why` may say more; LOCKED: the policy is edited elsewhere; -errno. */
-typedef void (*approval_done_fn)(void *arg, int rc, const char *why);
-void approval_approve(struct app *a, const struct decision *d, approval_done_fn done, void *arg);
-int approval_deny(struct app *a, const struct decision *d) MUST_CHECK;
-void approval_query(void *app, struct http_rq *rq);
-void approval_cancel(void *app, struct http_rq *rq);
-void approval_minute(struct app *a);
-void approval_settle(
-    struct app *a,
-    const char *by); /* pending requests whose node has the right by now are granted */
-
 /* ---- handlers ---- */
 void node_stream(void *app, struct http_rq *rq);
 void node_funnels(void *app, struct http_rq *rq);
@@ -289,9 +250,6 @@ void page_login_post(void *app, struct http_rq *rq);
 void page_logout(void *app, struct http_rq *rq);
 void page_setup(void *app, struct http_rq *rq);
 void page_setup_post(void *app, struct http_rq *rq);
-void page_request(void *app, struct http_rq *rq);
-void page_approve(void *app, struct http_rq *rq);
-void page_deny(void *app, struct http_rq *rq);
 void page_asset(void *app, struct http_rq *rq);
 void page_icon(void *app, struct http_rq *rq);
 void page_code(void *app, struct http_rq *rq);

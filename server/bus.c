@@ -227,6 +227,9 @@ static void read_log(struct bus *b)
     if (c.everyone) {
         mark_all(b, c.everyone);
     }
+    if (c.seen & BUS_REQUEST) {
+        approval_waits_look(b->a);
+    }
     mem_free(c.nodes.at);
 }
 

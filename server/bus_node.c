@@ -218,6 +218,7 @@ static void add_request(void *arg, const struct store_request *r)
     js_set_cstr(j, "id", r->stable_id);
     js_set_cstr(j, "state", r->state);
     js_set_int(j, "port", r->port);
+    js_set_cstr(j, "target", r->target);
     js_set_cstr(j, "by", r->decided_by);
     js_set_cstr(j, "reason", r->reason);
     js_set_cstr(j, "url", url);
@@ -231,6 +232,11 @@ static struct js *build_requests(struct member_build *b)
     b->list = js_array();
     struct wall since = {wall_now().s - REQUESTS_SHOWN_S};
     return list_or_null(b, store_requests_recent(b->a->db, b->n->id, since, add_request, b));
+}
+
+static struct js *build_lock(struct member_build *b)
+{
+    return lock_json(b->a);
 }
 
 /* Which kinds of change can touch a member. */
@@ -248,7 +254,7 @@ static const struct {
     {"certNames", build_cert_names, BUS_NODE}, {"funnelPorts", build_ports, RIGHTS},
     {"control", build_control, BUS_SETTINGS},  {"relays", build_relays, BUS_NODE | BUS_RELAY},
     {"funnels", build_funnels, FUNNELS},       {"certificate", build_certificate, BUS_CERTIFICATE},
-    {"requests", build_requests, BUS_REQUEST},
+    {"requests", build_requests, BUS_REQUEST}, {"lock", build_lock, BUS_SETTINGS},
 };
 
 /* ---- the stream ---- */

@@ -15,7 +15,7 @@
 
 enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78, HASH_THREADS = 2, BACKLOG = 4096 };
 
-static const int64_t tick = SECONDS(2);
+static const int64_t tick = SECONDS(1);
 
 static const char usage[] =
     "funnel-control: nodes, policy, certificates and DNS of one tailnet\n"
@@ -45,13 +45,15 @@ static void on_tick(void *arg)
     struct app *a = arg;
     static unsigned count;
     timer_set_in(a->lp, &a->minute, tick, on_tick, a);
-    certs_kick(a);
-    names_tick(a);
-    checkpoint_tick(a);
-    if (++count % 30 == 0) {
+    approval_tick(a);
+    if (++count % 2 == 0) {
+        certs_kick(a);
+        names_tick(a);
+        checkpoint_tick(a);
+    }
+    if (count % 60 == 0) {
         tries_sweep(a->tries, mono_now());
         flows_sweep(a->flows, mono_now());
-        approval_minute(a);
         rest_minute(a);
         keys_minute(a);
         registrations_minute(a);
@@ -113,11 +115,16 @@ static int start_all(struct app *a, char *why, size_t size)
         text_cut(why, size, "nothing is initialised here; run: funnel-control init");
         rc = -ENOENT;
     }
+    if (rc == 0 && lock_load(a) < 0) {
+        text_cut(why, size, "the database could not be read: %s", db_error(a->db));
+        rc = -EIO;
+    }
     rc = rc < 0 ? rc : policy_state_load(a, why, size);
     rc = rc < 0 ? rc : names_start(a, why, size);
     if (rc >= 0) {
         a->pool = pool_new(a->lp, HASH_THREADS);
         a->webhooks = webhooks_new(a);
+        a->waits = approval_waits_new(a);
         a->oidc = oidc_new(a);
         rc = bus_start(a);
         if (rc < 0) {
@@ -141,6 +148,7 @@ static int run(struct app *a)
     int rc = loop_run(a->lp);
     service_notify("STOPPING=1");
     http_server_free(a->http);
+    approval_waits_free(a->waits);
     webhooks_free(a->webhooks);
     oidc_free(a->oidc);
     certs_stop(a);

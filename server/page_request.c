@@ -1,4 +1,4 @@
-/* The consent page: who, what, from where, and exactly what would change. */
+/* The consent page: who, what, from where, and exactly what would change (console-api.md 4.3). */
 #include <stdio.h>
 
 #include "lib/base/err.h"
@@ -7,7 +7,128 @@
 #include "lib/http/html.h"
 #include "server/app.h"
 
-enum { PAGE_MAX = 4 * 1024 * 1024, NEW_NODE_S = 86400 };
+enum { PAGE_MAX = 12 * 1024 * 1024, NEW_NODE_S = 86400, WAIT_S = 50 };
+
+/* A page under way: what could be granted is made in the pool. */
+struct showing {
+    struct app *app;
+    struct http_rq *rq; /* NULL: the browser has left */
+    struct store_request request;
+    struct store_node node;
+    bool there, own, decides; /* the node; whose; may this person decide, were it pending */
+    struct request_view view;
+    struct buf out;
+};
+
+/* ---- 1 and 2: who, what, from where ---- */
+
+static void public_url(const struct showing *s, char out[400])
+{
+    char name[TEXT_NAME_SIZE], port[16] = "";
+    app_fqdn(s->app, s->request.label, name);
+    if (s->request.port != 443) {
+        text_fit(port, sizeof port, ":%d", (int)s->request.port);
+    }
+    text_fit(out, 400, "https://%s%s/", name, port);
+}
+
+static void put_sentence(struct showing *s)
+{
+    char url[400];
+    const struct store_request *r = &s->request;
+    public_url(s, url);
+    html_fmt(&s->out,
+             "<h1 tabindex=-1 autofocus><b>%s</b> wants to make <b>%s</b> reachable from the "
+             "<b>whole internet</b> at %s (port %d)",
+             r->requester, r->label, url, (int)r->port);
+    if (r->target[0]) {
+        html_fmt(&s->out, " → local %s", r->target);
+    }
+    buf_adds(&s->out, "</h1>");
+}
+
+static void put_age(struct buf *out, struct wall created)
+{
+    int64_t age = wall_now().s - created.s;
+    bool fresh = age < NEW_NODE_S;
+    buf_adds(out, fresh ? "<dt>Joined<dd id=joined class=bad>" : "<dt>Joined<dd id=joined>");
+    page_time(out, created);
+    if (fresh && age < 7200) {
+        buf_addf(out, " (%d minutes ago)", (int)(age / 60));
+    } else if (fresh) {
+        buf_addf(out, " (%d hours ago)", (int)(age / 3600));
+    }
+}
+
+/* An attacker's link is opened on the victim's network: that the two differ is worth a line. */
+static void put_network(struct showing *s)
+{
+    char mine[ADDR_TEXT_SIZE];
+    addr_format_ip(http_rq_peer(s->rq), mine);
+    if (s->there && s->node.remote[0] && strcmp(mine, s->node.remote) != 0) {
+        html_fmt(
+            &s->out,
+            "<p id=elsewhere class=note>Your browser comes from another network (%s) than this "
+            "device (%s).</p>",
+            mine, s->node.remote);
+    }
+}
+
+static void put_facts(struct showing *s)
+{
+    struct buf *out = &s->out;
+    const struct store_request *r = &s->request;
+    const struct store_node *n = &s->node;
+    buf_adds(out, "<dl>");
+    if (s->there) {
+        html_fmt(out, "<dt>Device<dd id=node>%s (%s, %s)", n->label, n->os, n->stable_id);
+    }
+    html_fmt(out, "<dt>%s<dd id=user>%s", s->there && !n->user_id ? "Tags" : "Owner", r->requester);
+    if (s->there) {
+        html_fmt(out, "<dt>Tailnet addresses<dd>%s, %s<dt>Comes from<dd id=address>%s", n->ipv4,
+                 n->ipv6, n->remote);
+        put_age(out, n->created);
+    }
+    buf_adds(out, "<dt>Asked<dd>");
+    page_time(out, r->created);
+    if (r->wish_reason[0]) {
+        html_fmt(out, "<dt>Reason<dd id=wish>%s", r->wish_reason);
+    }
+    if (strcmp(r->state, "pending") == 0) {
+        buf_adds(out, "<dt>Valid until<dd id=valid>");
+        page_time(out, r->expires);
+    }
+    buf_adds(out, "</dl>");
+    put_network(s);
+}
+
+/* ---- 3: the match code ---- */
+
+static void put_code(struct showing *s)
+{
+    html_fmt(&s->out,
+             "<h2>Match code</h2><p class=code id=match>%s</p><p class=dim>The same code stands in "
+             "the terminal where this was asked. If it does not, deny.</p>",
+             s->request.match_code);
+}
+
+static void put_code_choice(struct showing *s)
+{
+    char codes[MATCH_CHOICES][MATCH_CODE_SIZE];
+    match_choices(s->app, &s->request, codes);
+    buf_adds(&s->out,
+             "<fieldset id=codes><legend>Match code</legend><p class=dim>Which of these "
+             "stands in the terminal of the person who asks? Ask them; if none, deny.</p>");
+    for (size_t i = 0; i < MATCH_CHOICES; i++) {
+        html_fmt(&s->out,
+                 "<label class=\"choice code\"><input type=radio name=match value=\"%s\" required> "
+                 "<span>%s</span></label>",
+                 codes[i], codes[i]);
+    }
+    buf_adds(&s->out, "</fieldset>");
+}
+
+/* ---- 4: what will change ---- */
 
 static void put_diff(struct buf *out, struct slice diff)
 {
@@ -26,140 +147,247 @@ static void put_diff(struct buf *out, struct slice diff)
     buf_adds(out, "</code></pre>");
 }
 
-static void put_facts(struct buf *out, const struct store_node *n, const struct store_request *r)
-{
-    bool fresh = wall_now().s - n->created.s < NEW_NODE_S;
-    html_fmt(out, "<dl><dt>Node<dd id=node>%s (%s, %s)", n->label, n->os, n->stable_id);
-    html_fmt(out, "<dt>Owner<dd id=user>%s", n->login);
-    html_fmt(out, "<dt>Tailnet address<dd>%s<dt>Comes from<dd id=address>%s", n->ipv4, n->remote);
-    buf_adds(out, fresh ? "<dt>Joined<dd class=bad>" : "<dt>Joined<dd>");
-    page_time(out, n->created);
-    buf_adds(out, fresh ? " (new: less than a day ago)<dt>Asked<dd>" : "<dt>Asked<dd>");
-    page_time(out, r->created);
-    buf_adds(out, "<dt>Valid until<dd>");
-    page_time(out, r->expires);
-    buf_adds(out, "</dl>");
-}
+struct addresses {
+    struct buf *out;
+    const char *name;
+};
 
-static void put_sentence(struct app *a,
-                         struct buf *out,
-                         const struct store_node *n,
-                         const struct store_request *r)
+static void put_record(void *arg, const struct store_relay *r)
 {
-    char name[TEXT_NAME_SIZE], port[16] = "";
-    app_fqdn(a, n->label, name);
-    if (r->port != 443) {
-        text_fit(port, sizeof port, ":%d", (int)r->port);
-    }
-    html_fmt(
-        out,
-        "<h1 tabindex=-1>%s wants to make %s reachable from the whole internet at https://%s%s/</h1>",
-        n->login, n->label, name, port);
-    if (r->target[0]) {
-        html_fmt(out, "<p>Port %d there leads to <b>%s</b> on that machine.</p>", (int)r->port,
-                 r->target);
+    struct addresses *x = arg;
+    char why[100];
+    AUTO(js_freep)
+    struct js *list = js_parse(slice_str(r->addresses), 4 * KIB, why, sizeof why);
+    for (size_t i = 0; i < js_len(list); i++) {
+        struct slice address = js_str(js_at(list, i));
+        html_fmt(x->out, "<li>DNS record: %s %s ", x->name,
+                 slice_find(address, ':') < 0 ? "A" : "AAAA");
+        html_text(x->out, address);
+        html_fmt(x->out, " (relay %s)", r->name);
     }
 }
 
-static void
-put_changes(struct app *a, struct buf *out, const struct store_node *n, const struct grants *g)
+static void put_effects(struct showing *s)
 {
     char name[TEXT_NAME_SIZE];
-    app_fqdn(a, n->label, name);
-    buf_adds(out, "<h2>What will change</h2><ul>");
+    struct app *a = s->app;
+    app_fqdn(a, s->request.label, name);
+    struct addresses x = {&s->out, name};
+    buf_adds(&s->out, "<h2>What will change</h2><ul id=effects>");
     if (!a->tailnet.https_enabled) {
-        buf_adds(out, "<li>HTTPS certificates for this tailnet: off → on");
+        buf_adds(&s->out, "<li id=https>HTTPS certificates for this tailnet: off → on");
     }
-    html_fmt(out, "<li>The name %s becomes public in Certificate Transparency logs</ul>", name);
-    buf_adds(out, "<h2>How wide, and the policy file's change</h2>");
-    for (size_t i = 0; i < g->count; i++) {
-        const struct grant *c = &g->items[i];
-        if (c->result == POLICY_REFUSED) {
-            continue;
-        }
-        buf_adds(out, "<label class=choice><input type=radio name=grant value=\"");
-        html_text(out, slice_str(c->selector));
-        buf_adds(out, i == g->preselected ? "\" checked>" : "\">");
-        html_fmt(out, " <span>%s</span></label>", c->words);
-        if (c->diff.len) {
-            buf_addf(out, "<details%s><summary>diff</summary>", i == g->preselected ? " open" : "");
-            put_diff(out, buf_slice(&c->diff));
-            buf_adds(out, "</details>");
-        } else {
-            buf_adds(out, "<p class=dim>no change: the policy gives this already</p>");
-        }
+    html_fmt(&s->out, "<li>This name becomes public in Certificate Transparency logs: %s", name);
+    int rc = store_relays_each(a->db, put_record, &x);
+    buf_adds(&s->out, "<li>The policy file, as shown below. Nothing else.</ul>");
+    page_whole(&s->out, rc);
+}
+
+/* ---- 5: how wide, which ports, how long ---- */
+
+static bool selected(const struct showing *s, const struct grants *g, size_t i)
+{
+    const char *wanted = s->view.selector;
+    bool known = false;
+    for (size_t k = 0; wanted[0] && k < g->count; k++) {
+        known = known ||
+                (strcmp(g->items[k].selector, wanted) == 0 && g->items[k].result != POLICY_REFUSED);
+    }
+    return known ? strcmp(g->items[i].selector, wanted) == 0 : i == g->preselected;
+}
+
+static void put_grant(struct showing *s, const struct grants *g, size_t i)
+{
+    const struct grant *c = &g->items[i];
+    struct buf *out = &s->out;
+    bool on = selected(s, g, i);
+    if (c->result == POLICY_REFUSED) {
+        html_fmt(out, "<p class=dim>%s: not possible. %s</p>", c->words, c->why);
+        return;
+    }
+    buf_adds(out, "<label class=choice><input type=radio name=grant value=\"");
+    html_text(out, slice_str(c->selector));
+    buf_adds(out, on ? "\" checked>" : "\">");
+    html_fmt(out, " <span>%s</span></label>", c->words);
+    if (c->diff.len) {
+        buf_addf(out, "<details%s><summary>diff of the policy file</summary>", on ? " open" : "");
+        put_diff(out, buf_slice(&c->diff));
+        buf_adds(out, "</details>");
+    } else {
+        buf_adds(out, "<p class=dim>no change: the policy gives this already</p>");
     }
 }
 
-static void put_deny(struct buf *out, const struct identity *id, const struct store_request *r)
+static void put_ports(struct showing *s, unsigned ports)
 {
-    html_fmt(out,
-             "<form method=post action=\"/f/%s/deny\"><input type=hidden name=csrf value=\"%s\">",
-             r->stable_id, id->csrf);
-    buf_adds(out, "<label for=reason>Or deny, with a reason that the person sees</label>"
-                  "<input type=text id=reason name=reason maxlength=200>"
-                  "<div class=row><button id=deny class=quiet>Deny</button></div></form>");
+    static const int list[] = {443, 8443, 10000};
+    buf_adds(&s->out, "<fieldset id=ports><legend>Public ports</legend>");
+    for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+        bool asked = list[i] == s->request.port;
+        buf_addf(&s->out,
+                 "<label class=\"choice inline\"><input type=checkbox name=p%d value=1%s%s>"
+                 " <span>%d%s</span></label> ",
+                 list[i], ports >> i & 1u ? " checked" : "", asked ? " disabled" : "", list[i],
+                 asked ? " (asked for)" : "");
+    }
+    buf_adds(&s->out, "</fieldset>");
+}
+
+static void put_durations(struct showing *s)
+{
+    static const struct {
+        int64_t seconds;
+        const char *words;
+    } list[] = {{3600, "1 hour"}, {28800, "8 hours"}, {604800, "7 days"}, {0, "until revoked"}};
+
+    int64_t wanted = s->view.seconds >= 0 ? s->view.seconds : s->request.wish_until;
+    bool known = false;
+    buf_adds(&s->out, "<fieldset id=duration><legend>How long</legend>");
+    for (size_t i = 0; i < ARRAY_LEN(list); i++) {
+        bool on = list[i].seconds == wanted;
+        known = known || on;
+        buf_addf(&s->out,
+                 "<label class=\"choice inline\"><input type=radio name=seconds value=%lld%s>"
+                 " <span>%s</span></label> ",
+                 (long long)list[i].seconds, on ? " checked" : "", list[i].words);
+    }
+    if (!known) {
+        buf_addf(&s->out,
+                 "<label class=\"choice inline\"><input type=radio name=seconds value=%lld checked>"
+                 " <span>%lld minutes (asked for)</span></label> ",
+                 (long long)wanted, (long long)(wanted + 59) / 60);
+    }
+    buf_adds(&s->out, "</fieldset>");
+}
+
+static void put_choices(struct showing *s, const struct grants *g)
+{
+    buf_adds(&s->out, "<fieldset id=grants><legend>How wide</legend>");
+    for (size_t i = 0; i < g->count; i++) {
+        put_grant(s, g, i);
+    }
+    buf_adds(&s->out, "</fieldset>");
+}
+
+/* ---- 6: the decision ---- */
+
+static void open_form(struct showing *s, const char *what)
+{
+    html_fmt(&s->out,
+             "<form method=post action=\"/f/%s/%s\"><input type=hidden name=csrf value=\"%s\">",
+             s->request.stable_id, what, auth_identity(s->rq)->csrf);
+}
+
+static void put_no(struct showing *s)
+{
+    open_form(s, "deny");
+    buf_adds(&s->out, "<label for=reason>Or deny, with a reason that the person sees</label>"
+                      "<input type=text id=reason name=reason maxlength=200 autocomplete=off>"
+                      "<div class=row><button id=deny class=quiet>Deny</button>");
+    html_fmt(
+        &s->out,
+        "<button id=report class=quiet formaction=\"/f/%s/report\">Not me – report</button>"
+        "</div><p class=dim>Reporting denies, and this device may not ask again until somebody "
+        "allows it.</p></form>",
+        s->request.stable_id);
+}
+
+static void put_yes(struct showing *s, const struct grants *g)
+{
+    char nonce[NONCE_SIZE];
+    decision_nonce(s->app, auth_identity(s->rq), &s->request, nonce);
+    open_form(s, "approve");
+    html_fmt(
+        &s->out,
+        "<input type=hidden name=etag value=\"%s\"><input type=hidden name=nonce value=\"%s\">",
+        g->stamp, nonce);
+    if (s->own) {
+        put_code(s);
+    } else {
+        put_code_choice(s);
+    }
+    put_effects(s);
+    put_choices(s, g);
+    put_ports(s, g->ports);
+    put_durations(s);
+    buf_adds(&s->out, "<div class=row><button id=approve>Approve</button></div></form>");
 }
 
 /* The policy is edited elsewhere: what to commit there. The request closes when it has come here.
  */
-static void
-put_elsewhere(struct app *a, struct buf *out, const struct store_node *n, const struct grants *g)
+static void put_elsewhere(struct showing *s, const struct grants *g)
 {
-    const struct store_policy_settings *s = policy_state_settings(a);
-    buf_adds(out, "<p id=locked>The policy of this tailnet is not edited here. Commit one of these "
-                  "changes where it is kept");
-    if (s->link[0]) {
-        html_fmt(out, ": <a href=\"%s\">%s</a>", s->link, s->link);
+    const struct store_policy_settings *set = policy_state_settings(s->app);
+    buf_adds(&s->out, "<p id=locked>The policy of this tailnet is not edited here. Commit one of "
+                      "these changes where it is kept");
+    if (set->link[0]) {
+        html_fmt(&s->out, ": <a href=\"%s\">%s</a>", set->link, set->link);
     }
-    buf_adds(out, ". This request is granted as soon as the policy covers it.</p>");
-    put_changes(a, out, n, g);
+    buf_adds(&s->out, ". This request is granted as soon as the policy covers it.</p>");
+    put_code(s);
+    put_effects(s);
+    put_choices(s, g);
 }
 
-static void put_form(struct app *a,
-                     struct buf *out,
-                     const struct identity *id,
-                     const struct store_node *n,
-                     const struct store_request *r,
-                     const struct grants *g)
+static void put_decision(struct showing *s, const struct grants *g)
 {
-    if (policy_state_settings(a)->locked) {
-        put_elsewhere(a, out, n, g);
+    if (g->busy) {
+        buf_adds(&s->out, "<p class=bad role=alert>Too much is going on. Load the page again.</p>");
+    } else if (policy_state_settings(s->app)->locked) {
+        put_elsewhere(s, g);
+    } else if (s->own && approval_four_eyes(s->app)) {
+        put_code(s);
+        buf_adds(&s->out,
+                 "<p id=four-eyes>This tailnet asks for four eyes: another owner, admin or "
+                 "network admin must approve this.</p>");
     } else {
-        html_fmt(
-            out,
-            "<form method=post action=\"/f/%s/approve\"><input type=hidden name=csrf value=\"%s\">",
-            r->stable_id, id->csrf);
-        html_fmt(out, "<input type=hidden name=etag value=\"%s\">", g->stamp);
-        put_changes(a, out, n, g);
-        buf_adds(out, "<div class=row><button id=approve>Approve</button></div></form>");
+        put_yes(s, g);
     }
-    put_deny(out, id, r);
+    put_no(s);
 }
 
-static void put_outcome(struct buf *out, const struct store_request *r)
+/* One's own request, without the right to decide it. */
+static void put_waiting(struct showing *s)
 {
-    char when[WALL_TEXT_SIZE];
-    wall_format(r->decided, when);
-    html_fmt(out, "<p id=outcome>This request is <b>%s</b>", r->state);
+    put_code(s);
+    buf_adds(&s->out, "<p id=waits>An owner, admin or network admin can decide this.</p>");
+    open_form(s, "note");
+    buf_adds(&s->out,
+             "<label for=reason>Tell them why</label><input type=text id=reason name=reason "
+             "maxlength=200 required value=\"");
+    html_text(&s->out, slice_str(s->request.wish_reason));
+    buf_adds(&s->out,
+             "\"><div class=row><button id=note>Save and notify them</button></div></form>");
+    open_form(s, "cancel");
+    buf_adds(
+        &s->out,
+        "<div class=row><button id=cancel class=quiet>Withdraw this request</button></div></form>");
+}
+
+static void put_outcome(struct showing *s)
+{
+    const struct store_request *r = &s->request;
+    html_fmt(&s->out, "<p id=outcome role=status>This request is <b>%s</b>", r->state);
     if (r->decided_by[0]) {
-        html_fmt(out, " by %s at %s", r->decided_by, when);
+        html_fmt(&s->out, " by %s", r->decided_by);
+    }
+    if (r->decided.s) {
+        buf_adds(&s->out, " at ");
+        page_time(&s->out, r->decided);
     }
     if (r->reason[0]) {
-        html_fmt(out, " (%s)", r->reason);
+        html_fmt(&s->out, " (%s)", r->reason);
     }
-    buf_adds(out, ".</p>");
+    buf_adds(&s->out, ".</p>");
+    if (s->there && s->decides && store_node_barred(s->app->db, s->node.id) == 0) {
+        open_form(s, "allow");
+        buf_adds(&s->out,
+                 "<p>This device may not ask for Funnel.</p><div class=row><button id=allow "
+                 "class=plain>Let it ask again</button></div></form>");
+    }
 }
 
-/* A page under way: what could be granted is made in the pool. */
-struct showing {
-    struct app *app;
-    struct http_rq *rq; /* NULL: the browser has left */
-    struct store_request request;
-    struct store_node node;
-    int status;
-    char notice[400];
-};
+/* ---- the page ---- */
 
 static void browser_left(void *arg)
 {
@@ -168,30 +396,25 @@ static void browser_left(void *arg)
 
 static void render(struct showing *s, const struct grants *g /* NULL: nothing to decide */)
 {
-    struct buf out = BUF_MAX(PAGE_MAX);
-    const struct store_request *r = &s->request;
-    const struct identity *id = auth_identity(s->rq);
-    page_head(&out, "Funnel request", id);
-    buf_adds(&out, "<div class=card>");
-    if (s->notice[0]) {
-        html_fmt(&out, "<p class=bad role=alert>%s</p>", s->notice);
+    bool pending = strcmp(s->request.state, "pending") == 0;
+    s->out = BUF_MAX(PAGE_MAX);
+    page_head(&s->out, "Funnel request", auth_identity(s->rq));
+    html_fmt(&s->out, "<div class=card data-request=\"%s\" data-state=\"%s\">",
+             s->request.stable_id, s->request.state);
+    if (s->view.notice[0]) {
+        html_fmt(&s->out, "<p class=bad role=alert id=notice>%s</p>", s->view.notice);
     }
-    put_sentence(s->app, &out, &s->node, r);
-    put_facts(&out, &s->node, r);
-    html_fmt(
-        &out,
-        "<h2>Match code</h2><p class=code id=match>%s</p><p class=dim>The same code stands in the terminal of the "
-        "person who asks. If it does not, deny.</p>",
-        r->match_code);
-    if (strcmp(r->state, "pending") != 0) {
-        put_outcome(&out, r);
+    put_sentence(s);
+    put_facts(s);
+    if (!pending) {
+        put_outcome(s);
     } else if (g) {
-        put_form(s->app, &out, id, &s->node, r, g);
+        put_decision(s, g);
     } else {
-        buf_adds(&out, "<p>An owner, admin or network admin can decide this.</p>");
+        put_waiting(s);
     }
-    buf_adds(&out, "</div>");
-    page_send(s->rq, s->status, &out);
+    buf_adds(&s->out, "</div><script type=module src=/static/request.js></script>");
+    page_send(s->rq, s->view.status, &s->out);
 }
 
 static void on_grants(void *arg, const struct grants *g)
@@ -203,145 +426,87 @@ static void on_grants(void *arg, const struct grants *g)
     mem_free(s);
 }
 
-static void show(struct app *a,
-                 struct http_rq *rq,
-                 const struct store_request *r,
-                 int status,
-                 const char *notice)
+void request_show(struct app *a,
+                  struct http_rq *rq,
+                  const struct store_request *r,
+                  const struct request_view *v)
 {
     struct showing *s = mem_new(sizeof *s);
-    *s = (struct showing){.app = a, .rq = rq, .request = *r, .status = status};
-    text_cut(s->notice, sizeof s->notice, "%s", notice ? notice : "");
-    if (store_node(a->db, r->node_id, &s->node)) {
-        page_message(rq, 404, "No such request", "The node has gone.", "/");
-        mem_free(s);
-    } else if (strcmp(r->state, "pending") == 0 &&
-               auth_may(auth_identity(rq), PERM_REQUEST_DECIDE)) {
+    struct identity *id = auth_identity(rq);
+    *s = (struct showing){.app = a, .rq = rq, .request = *r, .view = *v};
+    s->there = r->node_id && store_node(a->db, r->node_id, &s->node) == 0;
+    s->own = s->there && request_own(id, &s->node);
+    s->decides = auth_may(id, PERM_REQUEST_DECIDE);
+    if (s->there && s->decides && strcmp(r->state, "pending") == 0) {
+        unsigned ports = (v->ports ? v->ports : PORTS_ALL) | ports_bit(r->port);
         http_rq_on_abort(rq, browser_left, s);
-        approval_grants(a, &s->node, on_grants, s);
+        approval_grants(a, &s->node, r->port, ports, on_grants, s);
     } else {
         render(s, NULL);
         mem_free(s);
     }
 }
 
-static bool find(struct app *a, struct http_rq *rq, struct store_request *out)
+bool request_find(struct app *a,
+                  struct http_rq *rq,
+                  struct store_request *out_r,
+                  struct store_node *out_n)
 {
-    if (store_request(a->db, http_rq_param(rq, "id"), out) == 0) {
+    struct store_node n = {.id = 0};
+    int rc = store_request(a->db, http_rq_param(rq, "id"), out_r);
+    int none = rc == 0 && out_r->node_id ? store_node(a->db, out_r->node_id, &n) : 0;
+    if (rc == 0 && none >= 0 && request_may_see(auth_identity(rq), n.id ? &n : NULL)) {
+        *out_n = n;
         return true;
     }
-    page_message(rq, 404, "No such request", "The link is wrong or the node has gone.", "/");
     return false;
+}
+
+static void no_such(struct http_rq *rq)
+{
+    page_message(rq, 404, "No such request", "The link is wrong, or it is not yours to see.", "/");
 }
 
 void page_request(void *app, struct http_rq *rq)
 {
     struct store_request r;
-    if (find(app, rq, &r)) {
-        show(app, rq, &r, 200, NULL);
-    }
-}
-
-static const char *objection(int rc)
-{
-    return rc == APPROVAL_GONE ? "Somebody else was faster: this request has been decided."
-           : rc == APPROVAL_CHANGED
-               ? "The policy has changed since this page was made. Look again and repeat."
-           : rc == APPROVAL_LOCKED ? "The policy of this tailnet is not edited here."
-                                   : "The policy cannot be changed like that.";
-}
-
-static void
-after(struct app *a, struct http_rq *rq, struct store_request *r, int rc, const char *why)
-{
-    if (rc < 0) {
-        reply_broken(rq, rc);
-    } else if (store_request(a->db, slice_str(r->stable_id), r)) {
-        page_message(rq, 404, "No such request", "The node has gone.", "/");
-    } else if (rc == 0) {
-        char back[64];
-        text_fit(back, sizeof back, "/f/%s", r->stable_id);
-        http_rq_redirect(rq, back);
-    } else {
-        char notice[400];
-        text_cut(notice, sizeof notice, "%s %.250s", objection(rc), why);
-        show(a, rq, r, 409, notice);
-    }
-}
-
-/* The role, and a proof of presence: whoever finds an open browser decides nothing. */
-static bool may_decide(struct app *a, struct http_rq *rq)
-{
-    if (auth_may(auth_identity(rq), PERM_REQUEST_DECIDE)) {
-        char back[FLOW_NEXT_SIZE] = "/";
-        text_cut(back, sizeof back, "/f/" SLICE_FMT, SLICE_ARG(http_rq_param(rq, "id")));
-        return auth_need_fresh(a, rq, slice_str(back));
-    }
-    page_message(rq, 403, "Not yours to decide", "Ask an owner, admin or network admin.", "/");
-    return false;
-}
-
-struct deciding {
-    struct app *app;
-    struct http_rq *rq; /* NULL: the browser has left; what it asked for happens all the same */
-    struct store_request request;
-};
-
-static void decider_left(void *arg)
-{
-    ((struct deciding *)arg)->rq = NULL;
-}
-
-static void decided(void *arg, int rc, const char *why)
-{
-    struct deciding *d = arg;
-    if (d->rq) {
-        after(d->app, d->rq, &d->request, rc, why);
-    }
-    mem_free(d);
-}
-
-void page_approve(void *app, struct http_rq *rq)
-{
-    struct app *a = app;
-    struct deciding *w = mem_new(sizeof *w);
-    char stamp[APPROVAL_STAMP_SIZE], selector[STORE_NAME_SIZE];
-    struct actor by;
-    *w = (struct deciding){.app = a, .rq = rq};
-    if (!may_decide(a, rq) || !find(a, rq, &w->request)) {
-        mem_free(w);
+    struct store_node n;
+    struct request_view v = {.status = 200, .seconds = -1};
+    uint64_t seconds;
+    if (!request_find(app, rq, &r, &n)) {
+        no_such(rq);
         return;
     }
-    /* A form field is valid until the next one is asked for. */
-    if (!slice_copy(http_rq_form(rq, "etag"), stamp, sizeof stamp) ||
-        !slice_copy(http_rq_form(rq, "grant"), selector, sizeof selector)) {
-        page_message(rq, 400, "The form is incomplete", "Load the page again.", "/");
-        mem_free(w);
-        return;
+    /* What the page's script chose; nothing else than which of the choices is shown follows. */
+    if (!ports_read(http_rq_query(rq, "ports"), &v.ports)) {
+        v.ports = 0;
     }
-    actor_of(rq, &by);
-    struct decision d = {.request = &w->request,
-                         .by = &by,
-                         .selector = slice_str(selector),
-                         .stamp = slice_str(stamp)};
-    http_rq_on_abort(rq, decider_left, w);
-    approval_approve(a, &d, decided, w);
+    if (!slice_copy(http_rq_query(rq, "grant"), v.selector, sizeof v.selector)) {
+        v.selector[0] = '\0';
+    }
+    if (slice_u64(http_rq_query(rq, "seconds"), 366 * 86400, &seconds)) {
+        v.seconds = (int64_t)seconds;
+    }
+    request_show(app, rq, &r, &v);
 }
 
-void page_deny(void *app, struct http_rq *rq)
+/* ---- live ---- */
+
+static void answer_state(struct app *a, struct http_rq *rq, const struct store_request *r)
 {
-    struct app *a = app;
+    AUTO(js_freep) struct js *j = js_object();
+    (void)a;
+    js_set_cstr(j, "state", r->state);
+    reply_json(rq, 200, j);
+}
+
+void page_request_wait(void *app, struct http_rq *rq)
+{
     struct store_request r;
-    char reason[201];
-    if (!may_decide(a, rq) || !find(a, rq, &r)) {
-        return;
+    struct store_node n;
+    if (request_find(app, rq, &r, &n)) {
+        approval_wait(app, rq, &r, WAIT_S, answer_state);
+    } else {
+        no_such(rq);
     }
-    struct slice text = slice_trim(http_rq_form(rq, "reason"));
-    if (!text_printable(text, 200) || !slice_copy(text, reason, sizeof reason)) {
-        reason[0] = '\0';
-    }
-    struct actor by;
-    actor_of(rq, &by);
-    struct decision d = {.request = &r, .by = &by, .reason = slice_str(reason)};
-    after(a, rq, &r, approval_deny(a, &d), "");
 }

@@ -117,6 +117,9 @@ const struct policy_set *policy_state_set(struct app *a, const struct store_node
 enum policy_gate policy_state_gate(struct app *a, const struct store_node *n, int64_t port)
 {
     const struct policy_set *set = policy_state_set(a, n);
+    if (a->lock.on) {
+        return POLICY_GATE_LOCKED;
+    }
     if (n->suspended) {
         return POLICY_GATE_SUSPENDED;
     }
@@ -132,7 +135,7 @@ enum policy_gate policy_state_gate(struct app *a, const struct store_node *n, in
 
 bool policy_state_may(struct app *a, const struct store_node *n)
 {
-    return a->tailnet.https_enabled && policy_state_set(a, n)->funnel;
+    return !a->lock.on && a->tailnet.https_enabled && policy_state_set(a, n)->funnel;
 }
 
 /* ---- what changed ---- */

@@ -180,7 +180,7 @@ int store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, v
 int store_node_at_relay(struct db *d, int64_t relay, int64_t node) MUST_CHECK; /* or STORE_NONE */
 int64_t store_node_online_relays(struct db *d, int64_t node);
 
-/* ---- funnels, requests, certificates (store_flow.c); the policy: store_policy.h ---- */
+/* ---- funnels, certificates (store_flow.c); requests: store_requests.h; the policy: store_policy.h ---- */
 struct store_funnel {
     int64_t id, node_id, port;
     char stable_id[STORE_ID_SIZE];
@@ -197,33 +197,6 @@ int store_funnel_delete(struct db *d, int64_t node, int64_t port) MUST_CHECK;
 typedef void (*store_id_fn)(void *arg, int64_t id);
 int store_funnel_nodes(struct db *d, int64_t *after, int64_t limit, store_id_fn fn, void *arg)
     MUST_CHECK;
-
-struct store_request {
-    int64_t id, node_id, port;
-    char stable_id[STORE_ID_SIZE];
-    char target[512], match_code[12], remote[64], state[12];
-    char decided_by[STORE_NAME_SIZE], reason[256];
-    struct wall created, expires, decided;
-};
-
-int store_request_create(struct db *d, const struct store_request *r) MUST_CHECK;
-int store_request(struct db *d, struct slice stable_id, struct store_request *out) MUST_CHECK;
-int store_request_pending(struct db *d, int64_t node, int64_t port, struct store_request *out)
-    MUST_CHECK;
-int store_request_denied_since(struct db *d,
-                               int64_t node,
-                               int64_t port,
-                               struct wall since,
-                               struct store_request *out) MUST_CHECK;
-/* Only a pending one may be decided: STORE_NONE otherwise. */
-int store_request_decide(
-    struct db *d, int64_t id, const char *state, struct slice by, struct slice reason) MUST_CHECK;
-typedef void (*store_request_fn)(void *arg, const struct store_request *r);
-int store_requests_recent(
-    struct db *d, int64_t node, struct wall since, store_request_fn fn, void *arg) MUST_CHECK;
-/* All that are pending, oldest first. */
-int store_requests_pending(struct db *d, store_request_fn fn, void *arg) MUST_CHECK;
-int store_requests_expire(struct db *d, struct wall now, int *out_count) MUST_CHECK;
 
 struct store_cert {
     int64_t node_id;

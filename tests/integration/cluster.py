@@ -396,10 +396,17 @@ stub-zone:
     def approve(self, url, grant=None):
         """Reads the page's form and sends it, as a browser without JavaScript would."""
         path = url.removeprefix(self.origin)
+        return self.browser_post(f"{path}/approve", self.approval_form(path, grant))
+
+    def approval_form(self, path, grant=None):
+        """The fields of the page's form as a browser would send them untouched."""
         html = self.page(path)
-        fields = {k: re.search(rf'name=["\']?{k}["\']? value="([^"]*)"', html).group(1) for k in ("csrf", "etag")}
+        fields = {k: re.search(rf'name=["\']?{k}["\']? value="([^"]*)"', html).group(1) for k in ("csrf", "etag", "nonce")}
         fields["grant"] = grant or re.search(r'name=grant value="([^"]*)" checked', html).group(1)
-        return self.browser_post(f"{path}/approve", fields)
+        fields["seconds"] = re.search(r"name=seconds value=(\d+) checked", html).group(1)
+        for port in re.findall(r"name=(p\d+) value=1 checked>", html):
+            fields[port] = "1"
+        return fields
 
     def first_approval(self):
         """From nothing to a permitted node: the whole flow, without a browser."""

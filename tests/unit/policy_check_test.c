@@ -430,8 +430,10 @@ static void gate(void **state)
     facts->https = true;
     g.suspended = true;
     assert_int_equal(policy_gate(s, cy, 444, &g), POLICY_GATE_SUSPENDED);
+    g.locked = true;
+    assert_int_equal(policy_gate(s, cy, 444, &g), POLICY_GATE_LOCKED);
     const char *seen = "";
-    for (int v = POLICY_GATE_OPEN; v <= POLICY_GATE_NOT_ASKED; v++) {
+    for (int v = POLICY_GATE_OPEN; v <= POLICY_GATE_LOCKED; v++) {
         const char *text = policy_gate_text((enum policy_gate)v);
         assert_true(strlen(text) > 10 && strcmp(text, seen) != 0);
         seen = text;

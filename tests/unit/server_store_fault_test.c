@@ -10,6 +10,7 @@
 #include "server/store_keys.h"
 #include "server/store_people.h"
 #include "server/store_policy.h"
+#include "server/store_requests.h"
 #include "tests/unit/support/fault.h"
 #include "tests/unit/support/store.h"
 

@@ -2,6 +2,7 @@
  * change log, each on a fresh real database. */
 #include <errno.h>
 
+#include "server/store_requests.h"
 #include "tests/unit/support/store.h"
 
 static const uint8_t hash_a[32] = {1}, hash_b[32] = {2}, hash_c[32] = {3};
@@ -195,7 +196,11 @@ static void node_comes_and_goes(void **state)
     assert_int_equal(store_node_next_number(d), i.node + 1);
     assert_int_equal(store_node_delete(d, i.node), 0); /* and all that was its own */
     assert_int_equal(store_node_by_token(d, B, &n), STORE_NONE);
-    assert_int_equal(store_request(d, S("r1"), &r), STORE_NONE);
+    /* What it asked for stays to be read, and nobody can decide it any more. */
+    assert_int_equal(store_request(d, S("r1"), &r), 0);
+    assert_true(r.node_id == 0);
+    assert_string_equal(r.state, "cancelled");
+    assert_string_equal(r.reason, "the device was deleted");
     assert_int_equal(store_cert(d, i.node, &cert, NULL, NULL), STORE_NONE);
     assert_int_equal(store_funnel_delete(d, i.node, 443), STORE_NONE);
     assert_int_equal(store_node_next_number(d), i.node + 1); /* never given twice */

@@ -10,6 +10,7 @@
 #include "lib/base/err.h"
 #include "migrations/migrations.h"
 #include "server/store_policy.h"
+#include "server/store_requests.h"
 #include "tests/unit/support/test.h"
 
 static char folder[64], path[128];

@@ -1,0 +1,102 @@
+/* Long polls: who waits for a request to be decided. Looked at when a request has changed. */
+#include "lib/base/list.h"
+#include "lib/base/mem.h"
+#include "server/app.h"
+
+struct waiter {
+    struct list link;
+    struct app *app;
+    struct http_rq *rq;
+    char request[STORE_ID_SIZE], state[12];
+    approval_answer_fn answer;
+    struct timer timer;
+};
+
+enum { WAITERS_MAX = 1000 /* beyond it an answer comes at once, and the caller asks again */ };
+
+struct approval_waits {
+    struct list all;
+    size_t count;
+};
+
+struct approval_waits *approval_waits_new(struct app *a)
+{
+    struct approval_waits *w = mem_new(sizeof *w);
+    (void)a;
+    list_init(&w->all);
+    return w;
+}
+
+static void drop(struct waiter *w)
+{
+    w->app->waits->count--;
+    list_unlink(&w->link);
+    timer_cancel(&w->timer);
+    mem_free(w);
+}
+
+void approval_waits_free(struct approval_waits *waits)
+{
+    struct list *first;
+    while (waits && (first = list_first(&waits->all))) {
+        drop(LIST_ENTRY(first, struct waiter, link));
+    }
+    mem_free(waits);
+}
+
+static void left(void *arg)
+{
+    drop(arg);
+}
+
+static void answer_now(struct waiter *w)
+{
+    struct store_request r;
+    int rc = store_request(w->app->db, slice_str(w->request), &r);
+    http_rq_on_abort(w->rq, NULL, NULL);
+    if (rc) {
+        reply_broken(w->rq, rc);
+    } else {
+        w->answer(w->app, w->rq, &r);
+    }
+    drop(w);
+}
+
+static void time_over(void *arg)
+{
+    answer_now(arg);
+}
+
+void approval_wait(struct app *a,
+                   struct http_rq *rq,
+                   const struct store_request *r,
+                   int64_t seconds,
+                   approval_answer_fn answer)
+{
+    if (strcmp(r->state, "pending") != 0 || seconds <= 0 || a->waits->count >= WAITERS_MAX) {
+        answer(a, rq, r);
+        return;
+    }
+    struct waiter *w = mem_new(sizeof *w);
+    *w = (struct waiter){.app = a, .rq = rq, .answer = answer};
+    memcpy(w->request, r->stable_id, sizeof w->request);
+    memcpy(w->state, r->state, sizeof w->state);
+    list_push_back(&a->waits->all, &w->link);
+    a->waits->count++;
+    http_rq_on_abort(rq, left, w);
+    timer_set_in(a->lp, &w->timer, SECONDS(seconds), time_over, w);
+}
+
+void approval_waits_look(struct app *a)
+{
+    struct store_request r;
+    if (!a->waits) {
+        return;
+    }
+    LIST_FOREACH (l, &a->waits->all) {
+        struct waiter *w = LIST_ENTRY(l, struct waiter, link);
+        if (store_request(a->db, slice_str(w->request), &r) || strcmp(r.state, w->state) != 0) {
+            answer_now(w);
+        }
+    }
+}
