@@ -1,4 +1,4 @@
-/* The REST API: lists of devices and public URLs. */
+/* The REST API: the list of public URLs. */
 #include <errno.h>
 
 #include "server/app.h"
@@ -8,30 +8,6 @@ struct listing {
     struct js *list;
     int rc;
 };
-
-static void add_device(void *arg, const struct store_node *n)
-{
-    struct listing *l = arg;
-    struct js *j = js_object(), *addresses = js_array();
-    char name[TEXT_NAME_SIZE], created[WALL_TEXT_SIZE];
-    app_fqdn(l->a, n->label, name);
-    wall_format(n->created, created);
-    js_push_str(addresses, slice_str(n->ipv4));
-    js_push_str(addresses, slice_str(n->ipv6));
-    js_set_cstr(j, "nodeId", n->stable_id);
-    js_set_cstr(j, "name", name);
-    js_set_cstr(j, "hostname", n->hostname);
-    js_set_cstr(j, "user", n->login);
-    js_set_cstr(j, "os", n->os);
-    js_set_cstr(j, "clientVersion", n->version);
-    js_set(j, "addresses", addresses);
-    js_set_cstr(j, "created", created);
-    js_set_bool(j, "funnel", policy_state_may(l->a, n));
-    int64_t relays = store_node_online_relays(l->a->db, n->id);
-    l->rc = relays < 0 ? (int)relays : l->rc;
-    js_set_int(j, "relays", relays);
-    js_push(l->list, j);
-}
 
 static void add_funnels(void *arg, const struct store_node *n)
 {
@@ -58,11 +34,6 @@ static void reply_list(struct app *a, struct http_rq *rq, const char *name, stor
     } else {
         reply_json(rq, 200, j);
     }
-}
-
-void api_devices(void *app, struct http_rq *rq)
-{
-    reply_list(app, rq, "devices", add_device);
 }
 
 void api_funnels(void *app, struct http_rq *rq)

@@ -16,6 +16,7 @@
 #include "server/audit.h"
 #include "server/flow.h"
 #include "server/lock.h"
+#include "server/nodes.h"
 #include "server/oidc.h"
 #include "server/policy_live.h"
 #include "server/rest.h"
@@ -99,6 +100,7 @@ struct app {
     struct flows *flows;                 /* sign-ins under way */
     struct rest *rest;                   /* what calls of the API share */
     struct registrations *registrations; /* daemons that wait for a person */
+    struct nodes *nodes;                 /* their life */
     struct timer minute;
     bool copying; /* checkpoint.c */
     struct funnel_lock lock;
@@ -189,6 +191,8 @@ void auth_logout(struct app *a, struct http_rq *rq);
 void auth_free_identity(void *arg);
 void auth_need_session(struct app *a, struct http_rq *rq, unsigned kind);
 
+enum { SESSION_IDLE_S = 12 * 3600, SESSION_MOST_S = 7 * 86400 };
+
 enum { SESSION_NONE = 1, SESSION_FOREIGN };
 
 /* A call of the API by a script of our console: 0, SESSION_NONE (nobody is signed in),
@@ -208,6 +212,10 @@ struct bus_counts {
 };
 
 struct bus_counts bus_counts(const struct app *a);
+/* Which nodes have a stream open. */
+bool bus_node_connected(const struct app *a, int64_t node);
+typedef void (*bus_node_fn)(void *arg, int64_t node);
+void bus_nodes_each(const struct app *a, bus_node_fn fn, void *arg);
 struct js *bus_funnels(struct app *a, const struct store_node *n); /* NULL: not readable */
 
 /* ---- names (names.c) ---- */
@@ -241,7 +249,6 @@ void api_diff_text(void *app, struct http_rq *rq);
 void api_rollback(void *app, struct http_rq *rq);
 void api_settings_get(void *app, struct http_rq *rq);
 void api_settings_patch(void *app, struct http_rq *rq);
-void api_devices(void *app, struct http_rq *rq);
 void api_funnels(void *app, struct http_rq *rq);
 void api_whoami(void *app, struct http_rq *rq);
 void api_health(void *app, struct http_rq *rq);

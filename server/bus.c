@@ -92,7 +92,23 @@ static void drop_node_stream(void *arg)
     } else {
         map_del(s->bus->by_node, key_of(&s->node));
     }
+    nodes_left(s->bus->a, s->node);
     node_stream_release(s);
+}
+
+bool bus_node_connected(const struct app *a, int64_t node)
+{
+    return a->bus && map_get(a->bus->by_node, key_of(&node));
+}
+
+void bus_nodes_each(const struct app *a, bus_node_fn fn, void *arg)
+{
+    struct map_iter it = {0};
+    struct slice key;
+    void *value;
+    while (map_next(a->bus->by_node, &it, &key, &value)) {
+        fn(arg, ((const struct node_stream *)value)->node);
+    }
 }
 
 void bus_add_node(struct app *a, struct http_rq *rq, const struct store_node *n)

@@ -47,7 +47,7 @@ static struct js *build_self(struct member_build *b)
         return NULL;
     }
     struct js *j = js_object();
-    char name[TEXT_NAME_SIZE];
+    char name[TEXT_NAME_SIZE], expires[WALL_TEXT_SIZE];
     app_fqdn(b->a, b->n->label, name);
     js_set_cstr(j, "nodeId", b->n->stable_id);
     js_set_cstr(j, "name", name);
@@ -56,6 +56,12 @@ static struct js *build_self(struct member_build *b)
     js_set_cstr(j, "ipv4", b->n->ipv4);
     js_set_cstr(j, "ipv6", b->n->ipv6);
     js_set(j, "tags", tags);
+    js_set_bool(j, "approved", b->n->authorized);
+    if (b->n->key_expires.s && !b->n->expiry_disabled) {
+        wall_format(b->n->key_expires, expires);
+        js_set_cstr(j, "keyExpires", expires);
+        js_set_bool(j, "keyExpired", node_expired(b->n));
+    }
     return j;
 }
 

@@ -118,12 +118,10 @@ void node_logout(void *app, struct http_rq *rq)
 {
     struct app *a = app;
     struct store_node *n = &auth_identity(rq)->node;
+    struct actor by;
+    actor_of(rq, &by);
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
-    int rc = tx ? store_change(a->db, a->tailnet.id, "node", n->id) : -EIO;
-    rc = rc ? rc
-            : store_audit(a->db, &(struct store_audit){a->tailnet.id, n->login, "NODE.LOGOUT",
-                                                       n->label, "", n->remote});
-    rc = rc ? rc : store_node_delete(a->db, n->id);
+    int rc = tx ? node_remove(a, &by, n, "NODE.LOGOUT", "") : -EIO;
     rc = rc ? rc : db_commit(&tx);
     if (rc) {
         reply_broken(rq, rc);
@@ -132,4 +130,5 @@ void node_logout(void *app, struct http_rq *rq)
     log_info("node.gone", F_STR("node", n->stable_id));
     reply_none(rq);
     bus_wake(a);
+    webhooks_kick(a);
 }

@@ -50,6 +50,7 @@ static void on_tick(void *arg)
         certs_kick(a);
         names_tick(a);
         checkpoint_tick(a);
+        nodes_tick(a);
     }
     if (count % 60 == 0) {
         tries_sweep(a->tries, mono_now());
@@ -57,6 +58,7 @@ static void on_tick(void *arg)
         rest_minute(a);
         keys_minute(a);
         registrations_minute(a);
+        nodes_minute(a);
     }
 }
 
@@ -110,6 +112,7 @@ static int start_all(struct app *a, char *why, size_t size)
     a->flows = flows_new();
     a->rest = rest_new(a);
     a->registrations = registrations_new(a);
+    a->nodes = nodes_new(a);
     rc = rc < 0 ? rc : app_open_store(a, why, size);
     if (rc == 0 && store_tailnet(a->db, &a->tailnet)) {
         text_cut(why, size, "nothing is initialised here; run: funnel-control init");
@@ -149,6 +152,7 @@ static int run(struct app *a)
     service_notify("STOPPING=1");
     http_server_free(a->http);
     approval_waits_free(a->waits);
+    nodes_flush(a);
     webhooks_free(a->webhooks);
     oidc_free(a->oidc);
     certs_stop(a);
@@ -160,6 +164,7 @@ static int run(struct app *a)
     flows_free(a->flows);
     rest_free(a->rest);
     registrations_free(a->registrations);
+    nodes_free(a->nodes);
     db_close(a->db);
     return rc < 0 ? EXIT_UNAVAILABLE : 0;
 }

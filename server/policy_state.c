@@ -130,12 +130,19 @@ enum policy_gate policy_state_gate(struct app *a, const struct store_node *n, in
         !port_ranges_have(set->ports, set->port_count, (uint16_t)port)) {
         return POLICY_GATE_PORT;
     }
-    return a->tailnet.https_enabled ? POLICY_GATE_OPEN : POLICY_GATE_HTTPS_OFF;
+    if (!a->tailnet.https_enabled) {
+        return POLICY_GATE_HTTPS_OFF;
+    }
+    if (!n->authorized) {
+        return POLICY_GATE_NOT_APPROVED;
+    }
+    return node_expired(n) ? POLICY_GATE_KEY_EXPIRED : POLICY_GATE_OPEN;
 }
 
 bool policy_state_may(struct app *a, const struct store_node *n)
 {
-    return !a->lock.on && a->tailnet.https_enabled && policy_state_set(a, n)->funnel;
+    return !a->lock.on && a->tailnet.https_enabled && n->authorized && !node_expired(n) &&
+           policy_state_set(a, n)->funnel;
 }
 
 /* ---- what changed ---- */

@@ -219,9 +219,9 @@ void rest_minute(struct app *a)
 
 static bool changes_by_itself(const char *name)
 {
-    static const char *const members[] = {"lastSeen",        "connectedToControl", "lastUsed",
-                                          "lastUsedAddress", "currentlyConnected", "bytes",
-                                          "readiness",       "readyTime",          "online"};
+    static const char *const members[] = {
+        "lastSeen", "connectedToControl", "lastUsed",  "lastUsedAddress", "currentlyConnected",
+        "bytes",    "readiness",          "readyTime", "online",          "relays"};
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         if (strcmp(members[i], name) == 0) {
             return true;
@@ -274,15 +274,22 @@ void rest_add_etag(struct http_rq *rq, const struct js *object)
     http_rq_add_header(rq, "ETag", tag);
 }
 
-void rest_object(struct http_rq *rq, const struct js *object)
+bool rest_fresh(struct http_rq *rq, const struct js *object)
 {
     char tag[REST_ETAG_SIZE];
     rest_etag(object, tag);
     http_rq_add_header(rq, "ETag", tag);
-    if (http_rq_method(rq) == HTTP_GET &&
-        rest_tag_listed(http_rq_header(rq, "If-None-Match"), slice_str(tag))) {
+    bool same = http_rq_method(rq) == HTTP_GET &&
+                rest_tag_listed(http_rq_header(rq, "If-None-Match"), slice_str(tag));
+    if (same) {
         http_rq_reply(rq, 304, NULL, S(""));
-    } else {
+    }
+    return !same;
+}
+
+void rest_object(struct http_rq *rq, const struct js *object)
+{
+    if (rest_fresh(rq, object)) {
         reply_json(rq, 200, object);
     }
 }

@@ -31,6 +31,8 @@ void rest_minute(struct app *a);       /* trims what has run out */
 #define REST_ETAG_SIZE 36
 void rest_etag(const struct js *object, char out[REST_ETAG_SIZE]); /* with its quotes */
 void rest_add_etag(struct http_rq *rq, const struct js *object);
+/* The same for a call that reads; false after a 304. For who shows more than is tagged. */
+bool rest_fresh(struct http_rq *rq, const struct js *object);
 /* 200 with the ETag, or 304. */
 void rest_object(struct http_rq *rq, const struct js *object);
 /* If-Match holds for the object as it is now, or there is none; false after a 412. */

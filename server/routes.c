@@ -1,4 +1,5 @@
 /* The table of calls: method, path, body cap, who may ask. */
+#include "server/api_devices.h"
 #include "server/api_keys.h"
 #include "server/app.h"
 #include "server/audit.h"
@@ -14,6 +15,7 @@ enum { FORM = 8 * 1024, SMALL = 16 * 1024 };
 /* A POST that stores nothing: a scope to read suffices. */
 #define API_READS(permission) ROUTE_NEEDS(ROUTE_API | ROUTE_READS, permission, SCOPE_POLICY_FILE)
 #define TAILNET               "/api/v2/tailnet/{tailnet}"
+#define DEVICE                "/api/v2/device/{id}"
 
 const struct http_route app_routes[] = {
     {HTTP_GET, "/healthz", 0, ROUTE_PUBLIC, api_health},
@@ -81,7 +83,27 @@ const struct http_route app_routes[] = {
      api_settings_get},
     {HTTP_PATCH, TAILNET "/settings", SMALL, API(PERM_FEATURE_READ, SCOPE_FEATURE_SETTINGS),
      api_settings_patch},
-    {HTTP_GET, TAILNET "/devices", 0, API(PERM_MACHINES_READ, SCOPE_DEVICES_CORE), api_devices},
+    {HTTP_GET, TAILNET "/devices", 0, API(PERM_NONE, SCOPE_DEVICES_CORE), api_devices},
+    {HTTP_GET, DEVICE, 0, API(PERM_NONE, SCOPE_DEVICES_CORE), api_device},
+    {HTTP_DELETE, DEVICE, 0, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_CORE), api_device_delete},
+    {HTTP_POST, DEVICE "/authorized", SMALL, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_CORE),
+     api_device_authorized},
+    {HTTP_POST, DEVICE "/name", SMALL, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_CORE),
+     api_device_name},
+    {HTTP_POST, DEVICE "/tags", SMALL, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_CORE),
+     api_device_tags},
+    {HTTP_POST, DEVICE "/key", SMALL, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_CORE), api_device_key},
+    {HTTP_POST, DEVICE "/expire", SMALL, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_CORE),
+     api_device_expire},
+    {HTTP_POST, DEVICE "/ip", SMALL, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_CORE), api_device_ip},
+    {HTTP_GET, DEVICE "/routes", 0, API(PERM_NONE, SCOPE_DEVICES_ROUTES), api_device_routes},
+    {HTTP_POST, DEVICE "/routes", SMALL, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_ROUTES),
+     api_device_routes_set},
+    {HTTP_GET, DEVICE "/attributes", 0, API(PERM_NONE, SCOPE_DEVICES_POSTURE), api_attributes},
+    {HTTP_POST, DEVICE "/attributes/{key}", SMALL, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_POSTURE),
+     api_attribute_set},
+    {HTTP_DELETE, DEVICE "/attributes/{key}", 0, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_POSTURE),
+     api_attribute_delete},
     {HTTP_GET, TAILNET "/funnels", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_funnels},
     {HTTP_GET, TAILNET "/funnel-lock", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_lock_get},
     {HTTP_POST, TAILNET "/funnel-lock", SMALL, API(PERM_FUNNEL_OFF, SCOPE_FUNNEL), api_lock_on},

@@ -15,8 +15,6 @@
 #define COOKIE "__Host-funnel"
 
 enum {
-    SESSION_IDLE_S = 12 * 3600,
-    SESSION_MOST_S = 7 * 86400,
     TOUCH_S = 60, /* last_used is written once a minute */
     STEP_UP_S = 600,
     AGENT_MAX = 150,

@@ -135,7 +135,8 @@ struct store_node {
     char ipv4[16], ipv6[46], remote[64];
     char login[STORE_NAME_SIZE]; /* "" when tagged */
     bool suspended;
-    struct wall created;
+    bool authorized, ephemeral, expiry_disabled; /* of rows that were read */
+    struct wall created, key_expires, last_seen; /* the last two: .s 0: never */
 };
 
 int store_node_create(struct db *d,

@@ -1,12 +1,17 @@
 /* Nodes and relays, and which node is connected where. */
+#include "server/store_devices.h"
 #include "server/store_priv.h"
 
 #define NODE_COLUMNS                                                                               \
     "n.id AS id, coalesce(n.user_id, 0) AS user_id, n.stable_id AS stable_id, n.label AS label,"   \
     " n.hostname AS hostname, n.os AS os, n.version AS version, n.transport_key AS transport_key," \
     " n.ipv4 AS ipv4, n.ipv6 AS ipv6, n.remote AS remote, n.created AS created,"                   \
-    " coalesce(u.login, '') AS login, coalesce(u.suspended, 0) AS suspended"                       \
-    " FROM nodes n LEFT JOIN users u ON u.id = n.user_id "
+    " n.authorized AS authorized, n.ephemeral AS ephemeral,"                                       \
+    " coalesce(n.key_expires, 0) AS key_expires, n.key_expiry_disabled AS key_expiry_disabled,"    \
+    " coalesce(n.last_seen, 0) AS last_seen,"                                                      \
+    " coalesce(u.login, '') AS login, coalesce(u.suspended, 0) AS suspended"
+#define NODE_FROM " FROM nodes n LEFT JOIN users u ON u.id = n.user_id "
+#define NODE_ROW  NODE_COLUMNS NODE_FROM
 
 static void read_node(struct db_stmt *s, struct store_node *out)
 {
@@ -23,6 +28,11 @@ static void read_node(struct db_stmt *s, struct store_node *out)
     STORE_COPY(s, "remote", out->remote);
     STORE_COPY(s, "login", out->login);
     out->suspended = db_col_i64(s, "suspended") != 0;
+    out->authorized = db_col_i64(s, "authorized") != 0;
+    out->ephemeral = db_col_i64(s, "ephemeral") != 0;
+    out->expiry_disabled = db_col_i64(s, "key_expiry_disabled") != 0;
+    out->key_expires = (struct wall){db_col_i64(s, "key_expires")};
+    out->last_seen = (struct wall){db_col_i64(s, "last_seen")};
     out->created = (struct wall){db_col_i64(s, "created")};
 }
 
@@ -87,7 +97,7 @@ int store_node_rekey(struct db *d, int64_t id, struct slice hash)
 
 int store_node(struct db *d, int64_t id, struct store_node *out)
 {
-    AUTO(db_resetp) struct db_stmt *s = db_stmt(d, "SELECT " NODE_COLUMNS "WHERE n.id = :id");
+    AUTO(db_resetp) struct db_stmt *s = db_stmt(d, "SELECT " NODE_ROW "WHERE n.id = :id");
     db_bind_i64(s, ":id", id);
     return one_node(s, out);
 }
@@ -95,8 +105,8 @@ int store_node(struct db *d, int64_t id, struct store_node *out)
 int store_node_by_token(struct db *d, struct slice hash, struct store_node *out)
 {
     AUTO(db_resetp)
-    struct db_stmt *s = db_stmt(d, "SELECT " NODE_COLUMNS
-                                   "JOIN node_keys k ON k.node_id = n.id WHERE k.hash = :hash");
+    struct db_stmt *s =
+        db_stmt(d, "SELECT " NODE_ROW "JOIN node_keys k ON k.node_id = n.id WHERE k.hash = :hash");
     db_bind_blob(s, ":hash", hash);
     return one_node(s, out);
 }
@@ -104,7 +114,7 @@ int store_node_by_token(struct db *d, struct slice hash, struct store_node *out)
 int store_node_by_stable(struct db *d, struct slice stable_id, struct store_node *out)
 {
     AUTO(db_resetp)
-    struct db_stmt *s = db_stmt(d, "SELECT " NODE_COLUMNS "WHERE n.stable_id = :id");
+    struct db_stmt *s = db_stmt(d, "SELECT " NODE_ROW "WHERE n.stable_id = :id");
     db_bind_text(s, ":id", stable_id);
     return one_node(s, out);
 }
@@ -112,7 +122,7 @@ int store_node_by_stable(struct db *d, struct slice stable_id, struct store_node
 int store_node_by_transport(struct db *d, struct slice transport_key, struct store_node *out)
 {
     AUTO(db_resetp)
-    struct db_stmt *s = db_stmt(d, "SELECT " NODE_COLUMNS "WHERE n.transport_key = :key");
+    struct db_stmt *s = db_stmt(d, "SELECT " NODE_ROW "WHERE n.transport_key = :key");
     db_bind_text(s, ":key", transport_key);
     return one_node(s, out);
 }
@@ -159,7 +169,7 @@ int store_nodes_each(struct db *d, store_node_fn fn, void *arg)
     for (;;) {
         AUTO(db_resetp)
         struct db_stmt *s =
-            db_stmt(d, "SELECT " NODE_COLUMNS "WHERE n.id > :last ORDER BY n.id LIMIT 1");
+            db_stmt(d, "SELECT " NODE_ROW "WHERE n.id > :last ORDER BY n.id LIMIT 1");
         db_bind_i64(s, ":last", last);
         int rc = one_node(s, &n);
         if (rc) {
@@ -169,6 +179,64 @@ int store_nodes_each(struct db *d, store_node_fn fn, void *arg)
         last = n.id;
         fn(arg, &n);
     }
+}
+
+/* ---- devices, as an administrator sees them ---- */
+
+#define DEVICE_ROW                                                              \
+    NODE_COLUMNS ", n.tags AS tags, coalesce(r.login, '') AS registered,"       \
+                 " (SELECT count(*) FROM relay_nodes x WHERE x.node_id = n.id)" \
+                 " AS relays" NODE_FROM                                         \
+                 "LEFT JOIN users r ON r.id = coalesce(n.registered_by, n.user_id) "
+
+static void read_device(struct db_stmt *s, struct store_device *out)
+{
+    read_node(s, &out->node);
+    if (!slice_copy(db_col_text(s, "tags"), out->tags, sizeof out->tags)) {
+        memcpy(out->tags, "[]", sizeof "[]");
+    }
+    STORE_COPY(s, "registered", out->registered);
+    out->relays = db_col_i64(s, "relays");
+}
+
+static int one_device(struct db_stmt *s, struct store_device *out)
+{
+    int rc = db_step(s);
+    if (rc == DB_ROW) {
+        read_device(s, out);
+    }
+    return store_found(rc);
+}
+
+int store_device(struct db *d, struct slice stable_id, struct store_device *out)
+{
+    AUTO(db_resetp) struct db_stmt *s = db_stmt(d, "SELECT " DEVICE_ROW "WHERE n.stable_id = :id");
+    db_bind_text(s, ":id", stable_id);
+    return one_device(s, out);
+}
+
+int store_device_by_number(struct db *d, int64_t id, struct store_device *out)
+{
+    AUTO(db_resetp) struct db_stmt *s = db_stmt(d, "SELECT " DEVICE_ROW "WHERE n.id = :id");
+    db_bind_i64(s, ":id", id);
+    return one_device(s, out);
+}
+
+int store_devices_each(struct db *d, int64_t tailnet, int64_t after, store_device_fn fn, void *arg)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(d, "SELECT " DEVICE_ROW
+                                   "WHERE n.tailnet_id = :tailnet AND n.id > :after ORDER BY n.id");
+    struct store_device x = {.relays = 0};
+    bool more = true;
+    int rc = DB_DONE;
+    db_bind_i64(s, ":tailnet", tailnet);
+    db_bind_i64(s, ":after", after);
+    while (more && (rc = db_step(s)) == DB_ROW) {
+        read_device(s, &x);
+        more = fn(arg, &x);
+    }
+    return more ? store_seen(rc) : 0;
 }
 
 /* ---- relays ---- */

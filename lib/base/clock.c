@@ -46,6 +46,12 @@ static void civil_of(int64_t days, int *out_y, int *out_m, int *out_d)
     *out_y = (int)(yoe + era * 400 + (*out_m <= 2));
 }
 
+static void put2(char *out, int v)
+{
+    out[0] = (char)('0' + v / 10);
+    out[1] = (char)('0' + v % 10);
+}
+
 void wall_format(struct wall t, char out[WALL_TEXT_SIZE])
 {
     int64_t days = t.s / 86400, rest = t.s % 86400;
@@ -55,8 +61,20 @@ void wall_format(struct wall t, char out[WALL_TEXT_SIZE])
     }
     int y, m, d;
     civil_of(days, &y, &m, &d);
-    (void)snprintf(out, WALL_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02dZ", y, m, d,
-                   (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60));
+    if (y < 0 || y > 9999) {
+        (void)snprintf(out, WALL_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02dZ", y, m, d,
+                       (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60));
+        return;
+    }
+    /* By hand: lists hold three of them a row. */
+    memcpy(out, "0000-00-00T00:00:00Z", sizeof "0000-00-00T00:00:00Z");
+    put2(out, y / 100);
+    put2(out + 2, y % 100);
+    put2(out + 5, m);
+    put2(out + 8, d);
+    put2(out + 11, (int)(rest / 3600));
+    put2(out + 14, (int)(rest / 60 % 60));
+    put2(out + 17, (int)(rest % 60));
 }
 
 static bool number(struct slice s, size_t at, size_t len, uint64_t max, int64_t *out)

@@ -24,6 +24,7 @@ enum { BUSY_MS = 5000 }; /* another writer is only ever a person with the sqlite
 struct db_stmt {
     struct db *db;
     sqlite3_stmt *s;
+    int columns, next; /* next: where the column that is read now is looked for first */
     bool writes;
 };
 
@@ -370,12 +371,15 @@ void db_resetp(struct db_stmt **s)
     }
 }
 
+/* Rows are mostly read in the order of their columns. */
 static int column(struct db_stmt *s, const char *name)
 {
-    int n = sqlite3_column_count(s->s);
-    for (int i = 0; i < n; i++) {
-        if (strcmp(sqlite3_column_name(s->s, i), name) == 0) {
-            return i;
+    s->columns = s->columns ? s->columns : sqlite3_column_count(s->s);
+    for (int i = 0; i < s->columns; i++) {
+        int at = (s->next + i) % s->columns;
+        if (strcmp(sqlite3_column_name(s->s, at), name) == 0) {
+            s->next = at + 1;
+            return at;
         }
     }
     fprintf(stderr, "no column %s in: %s\n", name, sqlite3_sql(s->s));

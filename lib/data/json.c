@@ -157,7 +157,8 @@ check_field(const struct js *obj, const struct js_field *f, char *out_why, size_
         }
         return !f->required;
     }
-    bool fits = js_kind(v) == f->kind || (f->kind == JS_REAL && js_kind(v) == JS_INT);
+    bool fits =
+        f->kind == JS_NULL || js_kind(v) == f->kind || (f->kind == JS_REAL && js_kind(v) == JS_INT);
     if (!fits) {
         text_cut(out_why, why_size, "\"%s\" must be %s", f->name, kind_names[f->kind]);
         return false;
@@ -308,16 +309,27 @@ bool js_next(const struct js *obj, struct js_iter *it, const char **out_name, st
     return true;
 }
 
-static int put(const char *p, size_t n, void *arg)
-{
-    buf_add(arg, slice_of(p, n));
-    return 0;
-}
-
 void js_write(const struct js *j, enum js_form form, struct buf *out)
 {
+    enum { FIRST = 256 }; /* what is kept is mostly short, and must not hold more than it needs */
+
     size_t flags = JSON_ENCODE_ANY | (form == JS_PRETTY ? JSON_INDENT(2) : JSON_COMPACT);
-    if (json_dump_callback(raw(j), put, out, flags)) {
+    size_t want = out->max - out->len < FIRST ? out->max - out->len : FIRST;
+    if (buf_reserve(out, want)) {
+        out->full = true;
+        return;
+    }
+    size_t n = json_dumpb(raw(j), buf_tail(out), buf_room(out), flags);
+    if (n > buf_room(out)) {
+        if (buf_reserve(out, n)) {
+            out->full = true;
+            return;
+        }
+        n = json_dumpb(raw(j), buf_tail(out), buf_room(out), flags);
+    }
+    if (n) {
+        buf_commit(out, n);
+    } else {
         out->full = true;
     }
 }

@@ -37,7 +37,7 @@ enum js_strict { JS_STRICT, JS_LOOSE };
 
 struct js_field {
     const char *name;
-    enum js_kind kind;
+    enum js_kind kind; /* JS_NULL: any */
     bool required;
     size_t max; /* longest string or array; 0: 4,096 */
 };

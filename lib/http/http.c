@@ -488,6 +488,26 @@ struct slice http_rq_query(const struct http_rq *rq, const char *name)
     return slice_str(MHD_lookup_connection_value(rq->conn, MHD_GET_ARGUMENT_KIND, name));
 }
 
+struct query_walk {
+    http_query_fn fn;
+    void *arg;
+};
+
+static enum MHD_Result
+next_query(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    const struct query_walk *w = cls;
+    (void)kind;
+    w->fn(w->arg, slice_str(name), slice_str(value));
+    return MHD_YES;
+}
+
+void http_rq_query_each(const struct http_rq *rq, http_query_fn fn, void *arg)
+{
+    struct query_walk w = {fn, arg};
+    MHD_get_connection_values(rq->conn, MHD_GET_ARGUMENT_KIND, next_query, &w);
+}
+
 struct slice http_rq_header(const struct http_rq *rq, const char *name)
 {
     return slice_str(MHD_lookup_connection_value(rq->conn, MHD_HEADER_KIND, name));

@@ -73,6 +73,9 @@ struct slice http_rq_path(const struct http_rq *rq);
 struct slice http_rq_param(const struct http_rq *rq,
                            const char *name); /* path parameter, unescaped */
 struct slice http_rq_query(const struct http_rq *rq, const char *name);
+/* Every parameter in its order, repeated ones too. */
+typedef void (*http_query_fn)(void *arg, struct slice name, struct slice value);
+void http_rq_query_each(const struct http_rq *rq, http_query_fn fn, void *arg);
 struct slice http_rq_header(const struct http_rq *rq, const char *name); /* "" when absent */
 struct slice http_rq_cookie(const struct http_rq *rq, const char *name);
 struct slice http_rq_body(const struct http_rq *rq);
