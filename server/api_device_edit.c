@@ -7,6 +7,7 @@
 #include "policy/owners.h"
 #include "server/api_devices.h"
 #include "server/app.h"
+#include "server/node_make.h"
 #include "server/store_policy.h"
 
 enum { TAGS_MAX = 16, OLD_NEW_MAX = 4096 };
@@ -132,6 +133,14 @@ static void put_expiry(struct buf *out, bool disabled, struct wall expires)
     buf_addc(out, '}');
 }
 
+/* As if it had joined now. */
+static struct wall fresh_end(struct app *a)
+{
+    struct store_node_terms t;
+    node_terms_default(a, false, true, &t);
+    return t.key_expires;
+}
+
 static void set_expiry(struct change *c, bool disabled, struct wall expires)
 {
     put_expiry(&c->old, c->x.node.expiry_disabled, c->x.node.key_expires);
@@ -150,7 +159,7 @@ void api_device_key(void *app, struct http_rq *rq)
         bool disabled = js_get_bool(j, "keyExpiryDisabled", false);
         struct wall ends = c.x.node.key_expires;
         if (!disabled && !ends.s) {
-            ends.s = wall_now().s + NODE_KEY_LIFE_S;
+            ends = fresh_end(c.a);
         }
         set_expiry(&c, disabled, ends);
         change_deinit(&c);
@@ -383,8 +392,8 @@ static int retag(struct change *c, bool untag)
     if (rc || (!untag && !n->user_id)) {
         return rc;
     }
-    struct wall ends = {untag ? wall_now().s + NODE_KEY_LIFE_S : 0};
-    return store_node_expiry(d, n->id, n->expiry_disabled, ends);
+    return store_node_expiry(d, n->id, n->expiry_disabled,
+                             untag ? fresh_end(c->a) : (struct wall){0});
 }
 
 void api_device_tags(void *app, struct http_rq *rq)

@@ -11,7 +11,7 @@ struct nodes;
 
 /* An ephemeral node that is away for longer leaves by itself: longer than a restart of the machine
  * or of control takes, shorter than anybody looks for it. */
-enum { NODE_EPHEMERAL_AWAY_S = 600, NODE_KEY_LIFE_S = 180 * 86400 };
+enum { NODE_EPHEMERAL_AWAY_S = 600 };
 
 struct nodes *nodes_new(struct app *a);
 void nodes_free(struct nodes *n); /* takes NULL */
