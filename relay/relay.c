@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
 #include "lib/base/text.h"
+#include "lib/io/proc.h"
 #include "lib/io/service.h"
 
 enum { DRAIN_S = 10, TICKETS = 2, CLOSING_TURNS = 4 };
@@ -31,16 +31,6 @@ static void init_tables(struct relay *r)
     r->next_connection >>= 16; /* unique over restarts, with room to count */
 }
 
-/* A visitor costs two descriptors: take all that the system allows. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit l;
-    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
-        l.rlim_cur = l.rlim_max;
-        err_ignore(setrlimit(RLIMIT_NOFILE, &l)); /* then it stays as it was */
-    }
-}
-
 static int open_tls(struct relay *r, char *out_why, size_t why_size)
 {
     static const char *const alpn[] = {TUNNEL_ALPN_SESSION, TUNNEL_ALPN_LEG, NULL};
@@ -60,7 +50,7 @@ int relay_open(struct relay *r, char *out_why, size_t why_size)
 {
     char host[TEXT_NAME_SIZE];
     init_tables(r);
-    raise_descriptor_limit();
+    (void)proc_raise_descriptors(); /* a visitor costs two */
     if (!text_name(slice_str(r->cfg.host), TEXT_NAME_HOST, host)) {
         text_cut(out_why, why_size, "\"%s\" is not a host name", r->cfg.host);
         return err_origin(-EINVAL);

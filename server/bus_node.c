@@ -105,20 +105,28 @@ static struct js *build_control(struct member_build *b)
     return j;
 }
 
+/* The place for this relay's token; relays are few, and a node has seldom more than two. */
+static struct node_token *token_place(struct node_stream *s, const struct store_relay *r)
+{
+    struct node_token **at = &s->tokens;
+    size_t count = 0;
+    while (*at && strcmp((*at)->relay, r->stable_id) != 0) {
+        at = &(*at)->next;
+        count++;
+    }
+    if (!*at && count < BUS_TOKENS_MAX) {
+        *at = mem_new(sizeof **at);
+        memcpy((*at)->relay, r->stable_id, sizeof(*at)->relay);
+    }
+    return *at;
+}
+
 static struct node_token *token_for(struct member_build *b, const struct store_relay *r)
 {
-    struct node_stream *s = b->s;
     struct wall now = wall_now(), until = {now.s + TOKEN_LIFE_S};
-    struct node_token *t = NULL;
-    for (size_t i = 0; i < s->token_count; i++) {
-        t = strcmp(s->tokens[i].relay, r->stable_id) == 0 ? &s->tokens[i] : t;
-    }
+    struct node_token *t = token_place(b->s, r);
     if (!t) {
-        if (s->token_count == BUS_TOKENS_MAX) {
-            return NULL;
-        }
-        t = &s->tokens[s->token_count++];
-        memcpy(t->relay, r->stable_id, sizeof t->relay);
+        return NULL;
     }
     if (t->text && t->until.s - now.s >= TOKEN_LIFE_S / 2) {
         return t;
@@ -329,8 +337,10 @@ void node_stream_release(struct node_stream *s)
     for (size_t i = 0; i < BUS_MEMBERS; i++) {
         mem_free(s->last[i]);
     }
-    for (size_t i = 0; i < s->token_count; i++) {
-        mem_free(s->tokens[i].text);
+    for (struct node_token *t = s->tokens, *next; t; t = next) {
+        next = t->next;
+        mem_free(t->text);
+        mem_free(t);
     }
     mem_free(s);
 }

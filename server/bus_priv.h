@@ -52,6 +52,7 @@ void bus_routes_snapshot(const struct bus_routes *r,
 
 /* What one relay was given for one node. */
 struct node_token {
+    struct node_token *next;
     char relay[STORE_ID_SIZE];
     char *text;
     struct wall until;
@@ -63,9 +64,8 @@ struct node_stream {
     int64_t node;
     struct node_stream *next_same; /* of the same node, where it has connected twice */
     struct http_stream *out;
-    char *last[BUS_MEMBERS]; /* compact JSON of each member as sent */
-    struct node_token tokens[BUS_TOKENS_MAX];
-    size_t token_count;
+    char *last[BUS_MEMBERS];   /* compact JSON of each member as sent */
+    struct node_token *tokens; /* at most BUS_TOKENS_MAX */
     int64_t seq;
     unsigned due; /* kinds of change since the last look */
 };

@@ -23,6 +23,7 @@ void node_stream(void *app, struct http_rq *rq)
         }
     }
     bus_add_node(a, rq, n);
+    http_rq_drop_user(rq); /* the bus has what it needs; thousands of these stay open */
 }
 
 /* ---- funnels ---- */

@@ -8,6 +8,7 @@
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
+#include "lib/io/proc.h"
 #include "lib/io/service.h"
 #include "server/api_keys.h"
 #include "server/app.h"
@@ -78,6 +79,18 @@ static int listen_all(struct app *a, char *why, size_t size)
     return 0;
 }
 
+/* As many as descriptors are there for. */
+static unsigned connections_max(void)
+{
+    enum {
+        EACH = 3,      /* the client's socket and a pair between our TLS and the HTTP library */
+        RESERVED = 300 /* the store, DNS, children, calls to elsewhere */
+    };
+
+    size_t limit = proc_raise_descriptors();
+    return limit > 2 * RESERVED ? (unsigned)(limit - RESERVED) / EACH : RESERVED / EACH;
+}
+
 static int start_http(struct app *a, char *why, size_t size)
 {
     struct addr proxies[CONF_LIST_MAX];
@@ -98,6 +111,7 @@ static int start_http(struct app *a, char *why, size_t size)
                           .not_found = app_not_found,
                           .error = app_error,
                           .arg = a,
+                          .max_connections = connections_max(),
                           .proxy_from = proxies,
                           .proxy_from_count = count};
     int rc = http_server_new(a->lp, &o, why, size, &a->http);

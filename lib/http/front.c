@@ -14,6 +14,9 @@
 static const int64_t sniff_timeout = SECONDS(5);
 static const int64_t accept_pause = MS(100); /* after EMFILE: give running requests time to end */
 
+/* Most connections are streams of events that wait. */
+static const struct stream_opts lean = {.lean = true};
+
 static void free_front(void *arg)
 {
     mem_free(arg);
@@ -171,7 +174,7 @@ static void outer_open(void *arg)
     }
     f->mhd_fd = pair[1];
     remember_fd(f->srv, pair[1], f);
-    f->inner = stream_new(f->srv->lp, pair[0], NULL, &inner_ops, NULL, f);
+    f->inner = stream_new(f->srv->lp, pair[0], NULL, &inner_ops, &lean, f);
     if (MHD_add_connection(f->srv->mhd, pair[1], &f->peer.sa, f->peer.len) != MHD_YES) {
         stream_close(f->outer, -ECONNABORTED); /* over MHD's limit: it has closed its end */
         return;
@@ -189,7 +192,7 @@ static void start(struct front *f)
 {
     int fd = STEAL_FD(f->fd);
     f->outer = stream_new(f->srv->lp, fd, f->srv->tls ? tls_server(f->srv->tls) : NULL, &outer_ops,
-                          NULL, f);
+                          &lean, f);
 }
 
 /* ---- the PROXY header ---- */

@@ -19,7 +19,7 @@
 enum {
     CONNECTIONS = 4096,
     IDLE_S = 60,             /* keep-alive and slow senders */
-    CONN_MEMORY = 32 * 1024, /* request line and headers */
+    CONN_MEMORY = 16 * 1024, /* request line and headers, and the answer's head */
     BODY_MAX = 8 * 1024 * 1024,
     DISCARDED_MAX =
         8 * 1024 * 1024, /* longer than that: refused unread, and the connection closed */
@@ -35,6 +35,11 @@ struct http_stream {
     loop_fn on_close;
     void *arg;
     bool ended, closed;
+};
+
+struct reply_header {
+    struct reply_header *next;
+    char *name, *value;
 };
 
 struct http_rq {
@@ -58,10 +63,7 @@ struct http_rq {
     struct MHD_Response *response; /* ready */
     int status;
 
-    struct {
-        char *name, *value;
-    } headers[HEADERS_MAX];
-
+    struct reply_header *headers, **headers_end; /* until the response is made */
     size_t header_count;
     struct http_stream *stream;
     bool dispatched, replied, in_handler, suspended, too_big;
@@ -215,18 +217,24 @@ new_rq(struct http_server *s, struct MHD_Connection *conn, const char *url, cons
     return rq;
 }
 
+static void free_headers(struct http_rq *rq)
+{
+    for (struct reply_header *h = rq->headers, *next; h; h = next) {
+        next = h->next;
+        mem_free(h->name);
+        mem_free(h->value);
+        mem_free(h);
+    }
+    rq->headers = NULL;
+}
+
 static void free_rq(struct http_rq *rq)
 {
     if (rq->front && rq->front->rq == rq) {
         front_rq_done(rq->front);
     }
-    if (rq->user && rq->user_free) {
-        rq->user_free(rq->user);
-    }
-    for (size_t i = 0; i < rq->header_count; i++) {
-        mem_free(rq->headers[i].name);
-        mem_free(rq->headers[i].value);
-    }
+    http_rq_drop_user(rq);
+    free_headers(rq);
     if (rq->response) {
         MHD_destroy_response(rq->response);
     }
@@ -344,8 +352,11 @@ static enum MHD_Result answer(void *cls,
 void http_rq_add_header(struct http_rq *rq, const char *name, const char *value)
 {
     if (rq->header_count < HEADERS_MAX) {
-        rq->headers[rq->header_count].name = mem_strdup(name);
-        rq->headers[rq->header_count++].value = mem_strdup(value);
+        struct reply_header *h = mem_new(sizeof *h);
+        *h = (struct reply_header){NULL, mem_strdup(name), mem_strdup(value)};
+        *(rq->headers ? rq->headers_end : &rq->headers) = h;
+        rq->headers_end = &h->next;
+        rq->header_count++;
     }
 }
 
@@ -354,9 +365,10 @@ static void ready(struct http_rq *rq, struct MHD_Response *r, int status)
     if (!r) {
         abort(); /* sizes were capped before */
     }
-    for (size_t i = 0; i < rq->header_count; i++) {
-        MHD_add_response_header(r, rq->headers[i].name, rq->headers[i].value);
+    for (const struct reply_header *h = rq->headers; h; h = h->next) {
+        MHD_add_response_header(r, h->name, h->value);
     }
+    free_headers(rq);
     rq->response = r;
     rq->status = status;
     rq->replied = true;
@@ -413,7 +425,8 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max)
 struct http_stream *
 http_rq_stream(struct http_rq *rq, const char *content_type, loop_fn on_close, void *arg)
 {
-    enum { BLOCK = 16 * 1024 };
+    enum { BLOCK = 4 * 1024 }; /* held as long as the stream is open */
+
     struct http_stream *st = mem_new(sizeof *st);
     *st = (struct http_stream){
         .rq = rq, .out = BUF_MAX(STREAM_MAX), .on_close = on_close, .arg = arg};
@@ -579,6 +592,14 @@ void http_rq_set_user(struct http_rq *rq, void *user, void (*free_fn)(void *))
 {
     rq->user = user;
     rq->user_free = free_fn;
+}
+
+void http_rq_drop_user(struct http_rq *rq)
+{
+    if (rq->user && rq->user_free) {
+        rq->user_free(rq->user);
+    }
+    http_rq_set_user(rq, NULL, NULL);
 }
 
 void http_rq_on_abort(struct http_rq *rq, loop_fn fn, void *arg)

@@ -86,6 +86,7 @@ const char *http_rq_id(const struct http_rq *rq); /* 16 characters, for logs and
 const char *http_rq_allowed(const struct http_rq *rq);
 void *http_rq_user(const struct http_rq *rq); /* what `before` set: the identity */
 void http_rq_set_user(struct http_rq *rq, void *user, void (*free_fn)(void *));
+void http_rq_drop_user(struct http_rq *rq); /* a stream goes on without it */
 /* Called when the peer leaves before a reply; the request is gone after it. */
 void http_rq_on_abort(struct http_rq *rq, loop_fn fn, void *arg);
 

@@ -264,3 +264,16 @@ int proc_start(struct loop *lp,
     *out_proc = p;
     return 0;
 }
+
+size_t proc_raise_descriptors(void)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0) {
+        return 1024; /* what every system gives */
+    }
+    if (l.rlim_cur < l.rlim_max) {
+        struct rlimit more = {l.rlim_max, l.rlim_max};
+        l.rlim_cur = setrlimit(RLIMIT_NOFILE, &more) ? l.rlim_cur : l.rlim_max;
+    }
+    return l.rlim_cur;
+}

@@ -11,6 +11,9 @@
 #include "lib/base/slice.h"
 #include "lib/io/loop.h"
 
+/* As many descriptors for this process as the system allows; how many it may have now. */
+size_t proc_raise_descriptors(void);
+
 struct proc;
 
 struct proc_opts {

@@ -39,12 +39,13 @@ struct stream {
     struct buf in;  /* plain, unconsumed */
     struct buf out; /* plain socket: what is to be sent. TLS: plain before the handshake is done */
     size_t out_max, low_water;
+    bool lean;
     int why;
     bool connected, open, reading, paused, want_drain;
     bool eof_seen, eof_told;     /* input */
     bool shut_wanted, shut_done; /* output */
     bool finishing, closing, abandoned;
-    char words[160];
+    char *words; /* why it failed, where TLS says more than errno; or NULL */
 };
 
 static void drive(struct stream *s);
@@ -57,6 +58,7 @@ static void release(void *arg)
     tls_free(s->tls);
     buf_deinit(&s->in);
     buf_deinit(&s->out);
+    mem_free(s->words);
     mem_free(s);
 }
 
@@ -95,8 +97,8 @@ void stream_abandon(struct stream *s)
 
 static void fail(struct stream *s, int why)
 {
-    if (s->tls && *tls_why(s->tls)) {
-        text_cut(s->words, sizeof s->words, "%s", tls_why(s->tls));
+    if (s->tls && *tls_why(s->tls) && !s->words) {
+        s->words = mem_strdup(tls_why(s->tls));
     }
     stream_close(s, why);
 }
@@ -331,6 +333,16 @@ static int check_connected(struct stream *s)
     return 0;
 }
 
+static void give_back(struct stream *s)
+{
+    if (s->lean && !s->in.len) {
+        buf_deinit(&s->in);
+    }
+    if (s->lean && !s->out.len) {
+        buf_deinit(&s->out);
+    }
+}
+
 static void drive(struct stream *s)
 {
     int rc = check_connected(s);
@@ -358,6 +370,7 @@ static void drive(struct stream *s)
         return;
     }
     after_flush(s);
+    give_back(s);
 }
 
 static void on_event(void *arg, uint32_t events)
@@ -403,6 +416,7 @@ struct stream *stream_new(struct loop *lp,
     buf_init(&s->in, opts->in_max ? opts->in_max : IN_MAX);
     s->out_max = opts->out_max ? opts->out_max : OUT_MAX;
     s->low_water = opts->low_water ? opts->low_water : s->out_max / 2;
+    s->lean = opts->lean;
     buf_init(&s->out, s->out_max);
     s->watch = WATCH_INIT;
     int rc = watch_add(lp, &s->watch, fd, on_event, s);
@@ -498,7 +512,7 @@ bool stream_is_open(const struct stream *s)
 
 const char *stream_why(const struct stream *s)
 {
-    if (*s->words) {
+    if (s->words) {
         return s->words;
     }
     const char *text = s->why ? strerrordesc_np(-s->why) : "";

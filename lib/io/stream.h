@@ -32,6 +32,7 @@ struct stream_opts {
     size_t out_max;          /* most queued output. 0: 256 KiB */
     size_t low_water;        /* 0: out_max / 2 */
     int64_t open_timeout_ns; /* connect and handshake; 0: 10 s */
+    bool lean; /* gives empty buffers back after every event: for thousands that mostly wait */
 };
 
 /* Takes fd and tls (NULL: plain). opts may be NULL. */
