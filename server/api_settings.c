@@ -182,5 +182,6 @@ void api_settings_patch(void *app, struct http_rq *rq)
     log_info("settings.changed", F_STR("by", auth_identity(rq)->user.login),
              F_BOOL("https", c.https), F_BOOL("locked", c.policy.locked));
     answer(a, rq);
+    approval_settle(a, by.login); /* HTTPS may have been what a request waited for */
     bus_wake(a);
 }

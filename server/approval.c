@@ -12,6 +12,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "server/app.h"
+#include "server/settings.h"
 
 enum {
     WRONG_CODES_MOST = 2, /* of three choices: more would be guessing */
@@ -30,13 +31,9 @@ bool request_may_see(const struct identity *id, const struct store_node *n)
     return auth_may(id, PERM_REQUEST_DECIDE) || request_own(id, n);
 }
 
-bool approval_four_eyes(const struct app *a)
+bool approval_four_eyes(struct app *a)
 {
-    struct buf value = BUF_MAX(64);
-    bool on = store_setting(a->db, a->tailnet.id, "funnelFourEyes", &value) == 0 &&
-              slice_eq(buf_slice(&value), S("true"));
-    buf_deinit(&value);
-    return on;
+    return setting_on(a, "funnelFourEyes");
 }
 
 void approval_decider(const struct store_request *r, const struct actor *by, struct actor *out)
@@ -169,8 +166,10 @@ static int store_grant_row(struct approving *p)
     text_fit(g.ports, sizeof g.ports, "%s", ports);
     text_fit(g.granted_by, sizeof g.granted_by, "%s", p->by.login);
     g.expires.s = p->d.seconds ? wall_now().s + p->d.seconds : 0;
-    /* What an earlier approval wrote is ours to take out as well; what a person wrote is not. */
-    int rc = store_grant_beside(a->db, 0, p->selector, &beside);
+    /* What an earlier approval wrote is ours to take out as well; what a person wrote is not. What
+     * had to be written anew was not there any more. */
+    int rc = p->edited ? store_grants_end_same(a->db, &g, S(GRANT_TAKEN_OUT)) : 0;
+    rc = rc ? rc : store_grant_beside(a->db, 0, p->selector, &beside);
     g.edited = p->edited || (rc == 0 && beside.edited);
     return rc < 0 ? rc : store_grant_create(a->db, a->tailnet.id, &g);
 }
@@ -316,6 +315,9 @@ static void grants_made(void *arg, const struct grants *gs)
 {
     struct approving *p = arg;
     const struct grant *chosen = NULL;
+    if (gs->count && !p->selector[0]) {
+        memcpy(p->selector, gs->items[gs->preselected].selector, sizeof p->selector);
+    }
     for (size_t i = 0; i < gs->count; i++) {
         chosen = strcmp(gs->items[i].selector, p->selector) == 0 ? &gs->items[i] : chosen;
     }

@@ -92,7 +92,8 @@ enum {
 struct decision {
     const struct store_request *request;
     const struct actor *by;
-    struct slice selector, reason;
+    struct slice selector; /* empty: the one that is preselected */
+    struct slice reason;
     struct slice stamp; /* of what was shown; or empty, and then */
     struct slice etag;  /* of the policy, as the API shows it; empty: whatever it is */
     unsigned ports;
@@ -124,7 +125,7 @@ int approval_asked(struct app *a, const struct actor *by, const struct store_req
 /* Own: one's own node asks. */
 bool request_own(const struct identity *id, const struct store_node *n);
 bool request_may_see(const struct identity *id, const struct store_node *n /* NULL: gone */);
-bool approval_four_eyes(const struct app *a);
+bool approval_four_eyes(struct app *a);
 /* Pending requests whose node has the right by now are granted. */
 void approval_settle(struct app *a, const char *by);
 /* "alice@example.com", or "tag:web, tag:db". */
@@ -137,6 +138,12 @@ void approval_cancel(void *app, struct http_rq *rq);
 
 /* ---- what ends by itself (approval_end.c) ---- */
 
+#define GRANT_TAKEN_OUT "its entry had been taken out of the policy by hand"
+
+/* A person has saved the policy: grants whose entry it does not hold any more have ended. */
+void approval_grants_look(struct app *a);
+/* Ports as a grant's row has them ("443,8443"; empty: the default list), for an edit. */
+struct policy_ports grant_ports(struct slice text, struct slice room[static 3]);
 void approval_tick(struct app *a); /* once a second: requests and grants whose end has come */
 
 /* ---- who waits for an answer (approval_wait.c) ---- */

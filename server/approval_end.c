@@ -44,6 +44,7 @@ struct ending {
     struct policy_version *version;
     struct store_grant grant;
     struct actor by;
+    struct store_grant beside; /* id 0: none; it gives other ports to the same, and goes on */
     enum policy_edit_result result;
     struct buf text;
 };
@@ -159,13 +160,45 @@ static void saved(void *arg, const struct policy_saved *r)
     end_ending(e);
 }
 
+struct policy_ports grant_ports(struct slice text, struct slice room[static 3])
+{
+    struct policy_ports ports = {room, 0};
+    struct slice one;
+    while (text.n && ports.count < 3 && slice_split(&text, ',', &one)) {
+        room[ports.count++] = one;
+    }
+    return ports;
+}
+
+/* The text with what the grant gave in it. UNCHANGED: it stands there. */
+static enum policy_edit_result
+put_back(struct slice text, const struct store_grant *g, struct buf *out)
+{
+    struct slice room[3];
+    struct policy_ports ports = grant_ports(slice_str(g->ports), room);
+    struct policy_diags diags = {NULL, 0, false};
+    enum policy_edit_result r =
+        policy_add_funnel_ports(text, slice_str(g->selector), S(""), &ports, out, &diags);
+    policy_diags_free(&diags);
+    return r;
+}
+
 static void edit_work(void *arg)
 {
     struct ending *e = arg;
     struct policy_diags diags = {NULL, 0, false};
-    e->result = policy_remove_funnel(buf_slice(&e->version->text), slice_str(e->grant.selector),
-                                     &e->text, &diags);
+    struct slice before = buf_slice(&e->version->text);
+    struct buf without = BUF_MAX(POLICY_SIZE_MAX + 4096), scratch = BUF_MAX(POLICY_SIZE_MAX + 4096);
+    bool keep = e->beside.id && put_back(before, &e->beside, &scratch) == POLICY_UNCHANGED;
+    e->result = policy_remove_funnel(before, slice_str(e->grant.selector), &without, &diags);
     policy_diags_free(&diags);
+    if (keep && e->result != POLICY_REFUSED) {
+        e->result = put_back(buf_slice(&without), &e->beside, &e->text);
+    } else {
+        buf_add(&e->text, buf_slice(&without));
+    }
+    buf_deinit(&without);
+    buf_deinit(&scratch);
 }
 
 static void edit_done(void *arg)
@@ -175,7 +208,7 @@ static void edit_done(void *arg)
         say_overdue(e, "its entry cannot be taken out of the policy as it stands");
         end_ending(e);
     } else if (e->result == POLICY_UNCHANGED) {
-        close_alone(e, S("its entry had been taken out of the policy by hand"));
+        close_alone(e, S(GRANT_TAKEN_OUT));
         end_ending(e);
     } else {
         struct policy_save s = {.text = buf_slice(&e->text),
@@ -193,17 +226,16 @@ static void edit_done(void *arg)
 static void end_grant(struct app *a, const struct store_grant *g)
 {
     struct ending *e = mem_new(sizeof *e);
-    struct store_grant beside;
     *e = (struct ending){.app = a,
                          .version = policy_version_ref(policy_state_version(a)),
                          .grant = *g,
                          .text = BUF_MAX(POLICY_SIZE_MAX + 4096)};
     actor_system(&e->by);
-    int rc = store_grant_beside(a->db, g->id, g->selector, &beside);
+    int rc = store_grant_beside(a->db, g->id, g->selector, &e->beside);
     if (!g->edited) {
         close_alone(e, S("the policy gave it before, and goes on giving it"));
         end_ending(e);
-    } else if (rc == 0) {
+    } else if (rc == 0 && strcmp(e->beside.ports, g->ports) == 0) {
         close_alone(e, S("another grant to the same goes on"));
         end_ending(e);
     } else if (policy_state_settings(a)->locked) {
@@ -228,6 +260,62 @@ static void end_grants(struct app *a)
         if (!g.overdue.s || now.s - g.overdue.s >= RETRY_S) {
             end_grant(a, &g);
         }
+    }
+}
+
+/* ---- the policy was edited by hand ---- */
+
+enum { LOOK_MOST = 1000 };
+
+struct looking {
+    struct app *app;
+    struct policy_version *version;
+    struct store_grant *at;
+    bool *gone;
+    size_t count;
+};
+
+static void look_work(void *arg)
+{
+    struct looking *l = arg;
+    for (size_t i = 0; i < l->count; i++) {
+        struct buf text = BUF_MAX(POLICY_SIZE_MAX + 4096);
+        enum policy_edit_result r = put_back(buf_slice(&l->version->text), &l->at[i], &text);
+        l->gone[i] = r == POLICY_SPLICED || r == POLICY_CHANGED;
+        buf_deinit(&text);
+    }
+}
+
+static void look_done(void *arg)
+{
+    struct looking *l = arg;
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->gone[i]) {
+            struct ending e = {.app = l->app, .grant = l->at[i]};
+            actor_system(&e.by);
+            close_alone(&e, S(GRANT_TAKEN_OUT));
+        }
+    }
+    policy_version_unref(l->version);
+    mem_free(l->at);
+    mem_free(l->gone);
+    mem_free(l);
+}
+
+void approval_grants_look(struct app *a)
+{
+    struct looking *l = mem_new(sizeof *l);
+    *l = (struct looking){.app = a,
+                          .version = policy_version_ref(policy_state_version(a)),
+                          .at = mem_new_array(LOOK_MOST, sizeof *l->at),
+                          .gone = mem_new_array(LOOK_MOST, sizeof *l->gone)};
+    int64_t after = 0;
+    while (l->count < LOOK_MOST && store_grant_next(a->db, after, &l->at[l->count]) == 0) {
+        after = l->at[l->count++].id;
+    }
+    if (pool_run(a->pool, look_work, look_done, l) < 0) {
+        l->count = 0; /* too many wait: the end of each grant looks for itself */
+        look_done(l);
     }
 }
 

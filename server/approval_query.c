@@ -9,10 +9,10 @@
 #include "lib/base/text.h"
 #include "policy/explain.h"
 #include "server/app.h"
+#include "server/settings.h"
 
 enum {
-    REQUEST_CHARS = 26, /* 130 bits: not guessable, and it grants nothing */
-    VALID_S = 72 * 3600,
+    REQUEST_CHARS = 26,        /* 130 bits: not guessable, and it grants nothing */
     COOL_DOWN_S = 600,         /* after a denial */
     WISH_MOST_S = 366 * 86400, /* what a requester may ask for */
     OPEN_OF_USER_MOST = 10,    /* of a node: one a public port, by the table's key */
@@ -118,11 +118,12 @@ static void fill_request(struct app *a, const struct query *q, struct store_requ
 {
     struct wall now = wall_now();
     memset(out, 0, sizeof *out);
-    *out = (struct store_request){.node_id = q->node.id,
-                                  .port = q->port,
-                                  .wish_until = q->until,
-                                  .created = now,
-                                  .expires = {now.s + VALID_S}};
+    *out =
+        (struct store_request){.node_id = q->node.id,
+                               .port = q->port,
+                               .wish_until = q->until,
+                               .created = now,
+                               .expires = {now.s + 3600 * setting_number(a, "funnelRequestHours")}};
     secret_id(out->stable_id, REQUEST_CHARS);
     match_code_make(out->match_code);
     memcpy(out->remote, q->node.remote, sizeof out->remote);

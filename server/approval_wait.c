@@ -7,12 +7,13 @@ struct waiter {
     struct list link;
     struct app *app;
     struct http_rq *rq;
-    char request[STORE_ID_SIZE], state[12];
+    char request[STORE_ID_SIZE], state[12], credential[sizeof(((struct identity *)0)->credential)];
     approval_answer_fn answer;
     struct timer timer;
 };
 
-enum { WAITERS_MAX = 1000 /* beyond it an answer comes at once, and the caller asks again */ };
+/* Beyond either an answer comes at once, and the caller asks again. */
+enum { WAITERS_MAX = 1000, OF_ONE_MAX = 10 };
 
 struct approval_waits {
     struct list all;
@@ -67,13 +68,23 @@ static void time_over(void *arg)
     answer_now(arg);
 }
 
+static size_t of_one(struct app *a, const char *credential)
+{
+    size_t n = 0;
+    LIST_FOREACH (l, &a->waits->all) {
+        n += strcmp(LIST_ENTRY(l, struct waiter, link)->credential, credential) == 0;
+    }
+    return n;
+}
+
 void approval_wait(struct app *a,
                    struct http_rq *rq,
                    const struct store_request *r,
                    int64_t seconds,
                    approval_answer_fn answer)
 {
-    if (strcmp(r->state, "pending") != 0 || seconds <= 0 || a->waits->count >= WAITERS_MAX) {
+    if (strcmp(r->state, "pending") != 0 || seconds <= 0 || a->waits->count >= WAITERS_MAX ||
+        of_one(a, auth_identity(rq)->credential) >= OF_ONE_MAX) {
         answer(a, rq, r);
         return;
     }
@@ -81,6 +92,7 @@ void approval_wait(struct app *a,
     *w = (struct waiter){.app = a, .rq = rq, .answer = answer};
     memcpy(w->request, r->stable_id, sizeof w->request);
     memcpy(w->state, r->state, sizeof w->state);
+    memcpy(w->credential, auth_identity(rq)->credential, sizeof w->credential);
     list_push_back(&a->waits->all, &w->link);
     a->waits->count++;
     http_rq_on_abort(rq, left, w);

@@ -195,7 +195,7 @@ static void on_judged(void *arg)
         c.answer =
             (struct policy_saved){.result = POLICY_SAVE_BROKEN, .rc = rc > 0 ? err_fold(-EIO) : rc};
     }
-    bool saved = c.answer.result == POLICY_SAVED;
+    bool saved = c.answer.result == POLICY_SAVED, by_hand = !j->ask.also;
     char author[STORE_NAME_SIZE];
     text_cut(author, sizeof author, "%s", j->by.login);
     if (saved) {
@@ -204,6 +204,9 @@ static void on_judged(void *arg)
     end(j, &c.answer);
     if (saved) {
         approval_settle(a, author);
+        if (by_hand) {
+            approval_grants_look(a);
+        }
         bus_wake(a);
     }
     if (c.stale) {

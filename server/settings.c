@@ -20,6 +20,8 @@ static const struct setting table[] = {
     {"devicesKeyDurationDays", JS_INT, 180, 1, 180, NULL, PERM_FEATURE_WRITE},
     {"usersApprovalOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},
     {"usersRoleAllowedToJoinExternalTailnets", JS_STR, 0, 0, 0, join_words, PERM_FEATURE_WRITE},
+    {"funnelFourEyes", JS_BOOL, 0, 0, 1, NULL, PERM_REQUEST_DECIDE},
+    {"funnelRequestHours", JS_INT, 72, 1, 720, NULL, PERM_REQUEST_DECIDE},
     {"networkFlowLoggingOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},
     {"regionalRoutingOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},
     {"postureIdentityCollectionOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},

@@ -352,6 +352,26 @@ int store_grant_beside(struct db *d, int64_t id, const char *selector, struct st
     return one_grant(s, out);
 }
 
+int store_grant_next(struct db *d, int64_t after, struct store_grant *out)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(d, "SELECT " GRANT_COLUMNS "WHERE ended IS NULL AND edited = 1"
+                                   " AND id > :after ORDER BY id LIMIT 1");
+    db_bind_i64(s, ":after", after);
+    return one_grant(s, out);
+}
+
+int store_grants_end_same(struct db *d, const struct store_grant *g, struct slice why)
+{
+    struct db_stmt *s = db_stmt(d, "UPDATE grants SET ended = :now, why = :why WHERE ended IS NULL"
+                                   " AND selector = :selector AND ports = :ports");
+    db_bind_i64(s, ":now", wall_now().s);
+    db_bind_text(s, ":why", why);
+    db_bind_text(s, ":selector", slice_str(g->selector));
+    db_bind_text(s, ":ports", slice_str(g->ports));
+    return store_result(db_exec(s));
+}
+
 int store_grant_end(struct db *d, int64_t id, struct slice why)
 {
     struct db_stmt *s = db_stmt(d, "UPDATE grants SET ended = :now, why = :why"

@@ -92,5 +92,9 @@ int store_grant_due(struct db *d, struct wall now, int64_t after, struct store_g
 /* Another one that still gives the same to the same, or STORE_NONE. */
 int store_grant_beside(struct db *d, int64_t id, const char *selector, struct store_grant *out)
     MUST_CHECK;
+/* Those that have not ended, after the id `after`. */
+int store_grant_next(struct db *d, int64_t after, struct store_grant *out) MUST_CHECK;
+/* All earlier ones that gave the same: what they wrote was found to be gone. */
+int store_grants_end_same(struct db *d, const struct store_grant *g, struct slice why) MUST_CHECK;
 int store_grant_end(struct db *d, int64_t id, struct slice why) MUST_CHECK; /* STORE_NONE: it has */
 int store_grant_overdue(struct db *d, int64_t id, struct wall at, struct slice why) MUST_CHECK;
