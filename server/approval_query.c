@@ -87,6 +87,18 @@ static void answer_barred(struct http_rq *rq)
               "talk to an owner, admin or network admin of your tailnet");
 }
 
+/* No right of the policy helps it; nobody is asked in vain. */
+static void answer_shut(struct http_rq *rq, const struct store_node *n)
+{
+    if (!n->authorized) {
+        answer_no(rq, "not-approved", "An admin has not approved this device yet.",
+                  "ask an owner, admin or IT admin of your tailnet to approve it");
+    } else {
+        answer_no(rq, "key-expired", "The key of this device has expired.",
+                  "sign in again on this device: funnel up");
+    }
+}
+
 static void answer_locked(struct app *a, struct http_rq *rq)
 {
     char text[700], since[WALL_TEXT_SIZE];
@@ -255,6 +267,8 @@ static bool answer_known(struct app *a, struct query *q)
         answer_locked(a, rq);
     } else if (gate == POLICY_GATE_OPEN) {
         answer_complete(rq);
+    } else if (!q->node.authorized || node_expired(&q->node)) {
+        answer_shut(rq, &q->node);
     } else if (store_node_barred(a->db, q->node.id) == 0) {
         answer_barred(rq);
     } else if (store_request_pending(a->db, q->node.id, q->port, r) == 0) {

@@ -84,6 +84,13 @@ def gate(owner, node):
     return owner("GET", at(node, "attributes/explain")).json["gate"]["code"]
 
 
+def asked(c, node):
+    """What a device that is shut hears when it asks: nobody is asked for it."""
+    a = Client(c, node.token)("POST", "/node/v1/feature/query", {"feature": "funnel", "port": 443, "target": "http://127.0.0.1:1"})
+    assert a.status == 200 and a.json["Complete"] is a.json["ShouldWait"] is False and not a.json.get("URL"), a
+    return a.json
+
+
 def closed(relay, name):
     relay.until(lambda d: f"{name}.pango-lin.{ZONE}" in d.get("remove", []) or any(
         f"{name}." in r for r in d.get("remove", [])))
@@ -173,6 +180,7 @@ def test_a_device_that_is_not_approved_is_not_public(c, owner, public):
     told = stream.until(lambda line: "self" in line)
     assert told["self"]["approved"] is False and told["funnelPorts"] == []
     assert gate(owner, node) == "not-approved" and get(owner, node)["funnel"] is False
+    assert "approved" in asked(c, node)["Text"]
     line = last_audit(owner)
     assert (line["action"], line["old"], line["new"], line["target"]["id"]) == ("NODE.UNAPPROVE", True, False, node.id)
     problem(owner("POST", at(node, "authorized"), {"authorized": True}, If_Match=tag), 412, "precondition.failed")
@@ -195,6 +203,7 @@ def test_a_device_whose_key_has_ended_is_not_public(c, owner, public):
     told = stream.until(lambda line: line.get("self", {}).get("keyExpired"))
     assert told["funnelPorts"] == []
     assert gate(owner, node) == "key-expired"
+    assert "expired" in asked(c, node)["Text"]
     wait_for(lambda: "nodeKeyExpired" in [e for e, _ in events(c, node)], 5)
     change(owner, node, "key", {"keyExpiryDisabled": True})
     relay.until(lambda d: any(r["node"] == node.id for r in d.get("set", [])))
