@@ -3,6 +3,7 @@
 #include "server/api_keys.h"
 #include "server/app.h"
 #include "server/audit.h"
+#include "server/openapi.h"
 #include "server/page_console.h"
 #include "server/registration.h"
 
@@ -118,6 +119,8 @@ const struct http_route app_routes[] = {
     {HTTP_GET, TAILNET "/funnel-lock", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_lock_get},
     {HTTP_POST, TAILNET "/funnel-lock", SMALL, API(PERM_FUNNEL_OFF, SCOPE_FUNNEL), api_lock_on},
     {HTTP_DELETE, TAILNET "/funnel-lock", 0, API(PERM_FUNNEL_REOPEN, SCOPE_FUNNEL), api_lock_off},
+    {HTTP_GET, "/api/v2", 0, ROUTE_PUBLIC, api_root},
+    {HTTP_GET, "/api/v2/openapi.json", 0, ROUTE_PUBLIC, api_openapi},
     {HTTP_GET, "/api/v2/whoami", 0, API(PERM_NONE, SCOPE_NONE), api_whoami},
     {HTTP_GET, TAILNET "/logging/configuration", 0, API(PERM_AUDIT_READ, SCOPE_LOGS_CONFIGURATION),
      api_audit},
