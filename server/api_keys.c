@@ -121,12 +121,13 @@ static bool need_kind(struct http_rq *rq, enum store_key_kind kind)
 struct listing {
     const struct identity *id;
     struct js *list;
+    struct rest_page page;
 };
 
 static void push_key(void *arg, const struct store_key_row *k)
 {
     struct listing *l = arg;
-    if (may_touch(l->id, k->key.kind, false)) {
+    if (may_touch(l->id, k->key.kind, false) && rest_page_take(&l->page, k->key.id)) {
         js_push(l->list, key_json(k, NULL));
     }
 }
@@ -139,11 +140,15 @@ void api_keys(void *app, struct http_rq *rq)
     AUTO(js_freep) struct js *j = js_object();
     struct listing l = {.id = id, .list = js_array()};
     js_set(j, "keys", l.list);
+    if (!rest_page_read(rq, &l.page)) {
+        return;
+    }
     int rc =
         store_keys_each(a->db, a->tailnet.id, all || id->scoped ? 0 : id->user.id, push_key, &l);
     if (rc) {
         reply_broken(rq, rc);
     } else {
+        rest_page_end(&l.page, j);
         reply_json(rq, 200, j);
     }
 }

@@ -201,6 +201,20 @@ static int open_existing(struct app *a, struct store_user *owner, const struct c
               : 0;
 }
 
+/* Whoever can write the database may let a person in again; that it was done stays written down. */
+static int audit_link(struct app *a, const struct store_user *user)
+{
+    struct actor by;
+    actor_system(&by);
+    by.origin = "CLI";
+    text_fit(by.login, sizeof by.login, "operator");
+    return audit_write(a, &by,
+                       &(struct audit_entry){.action = "USER.RESET_LOGIN",
+                                             .type = "USER",
+                                             .id = user->stable_id,
+                                             .name = user->login});
+}
+
 int command_setup_link(struct app *a, const struct command_args *args)
 {
     struct handed items[2];
@@ -210,7 +224,8 @@ int command_setup_link(struct app *a, const struct command_args *args)
         return rc;
     }
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
-    if (!tx || make_setup(a, user.id, &items[0], &items[1]) || db_commit(&tx)) {
+    if (!tx || make_setup(a, user.id, &items[0], &items[1]) || audit_link(a, &user) ||
+        db_commit(&tx)) {
         return log_complain(EXIT_FAILED, "no link was made", db_error(a->db), "try again");
     }
     return hand_out(args, items, ARRAY_LEN(items));

@@ -23,7 +23,8 @@ static const char usage[] =
     "\n"
     "  funnel-control init       --config FILE [--owner LOGIN] [--out-dir DIR] [--json]\n"
     "  funnel-control run        --config FILE\n"
-    "  funnel-control setup-link --config FILE [--owner LOGIN] [--out-dir DIR] [--json]\n"
+    "  funnel-control setup-link [LOGIN] --config FILE [--out-dir DIR] [--json]\n"
+    "                 a one-time link: sets the person's way to sign in, also anew\n"
     "  funnel-control key create api|auth|relay --config FILE [--reusable] [--out-dir DIR] [--json]\n"
     "  funnel-control check      --config FILE       print the effective configuration\n";
 
@@ -255,6 +256,9 @@ static int begin(int argc, char **argv)
         args.reusable = args.reusable || c == 'r';
     }
     args.kind = optind + 1 < argc ? argv[optind + 1] : NULL;
+    if (strcmp(command, "setup-link") == 0 && optind < argc) {
+        args.owner = argv[optind];
+    }
     if (!config || !known(command)) {
         fputs(usage, stderr);
         return EXIT_USAGE;

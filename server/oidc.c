@@ -15,6 +15,7 @@
 #include "lib/data/crypto.h"
 #include "lib/data/jwt.h"
 #include "lib/fetch/fetch.h"
+#include "server/settings.h"
 #include "server/signin.h"
 
 enum {
@@ -357,7 +358,7 @@ enum { MAKE_NOBODY = 1, MAKE_WAITING = 2 };
 
 static int create(struct app *a, const struct js *claims, const char *login, int64_t *out_user)
 {
-    bool ask = a->cfg.oidc_unknown == OIDC_UNKNOWN_ASK;
+    bool ask = a->cfg.oidc_unknown == OIDC_UNKNOWN_ASK || setting_on(a, "usersApprovalOn");
     struct slice name = js_get_str(claims, "name");
     int rc = store_user_create(a->db, a->tailnet.id, slice_str(login), "member", out_user);
     rc = rc ? rc : ask ? store_user_set_approved(a->db, *out_user, false) : 0;

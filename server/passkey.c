@@ -265,7 +265,7 @@ void passkey_setup_start(void *app, struct http_rq *rq)
     }
     if (signin_must_wait(a, rq, S("setup"), wait)) {
         reply_problem(rq, &(struct problem){429, "auth.wait", wait, "wait, then try again"});
-    } else if (!signin_setup_code(a, js_get_str(j, "code"), &u, &setup)) {
+    } else if (!signin_setup_code(a, rq, js_get_str(j, "code"), &u, &setup)) {
         signin_failed(a, http_rq_peer(rq), S("setup"));
         refuse(rq, "This code is wrong, used or older than an hour.");
     } else {

@@ -10,6 +10,7 @@
 #include "lib/base/secret.h"
 #include "lib/base/text.h"
 #include "lib/data/crypto.h"
+#include "server/api_users.h"
 #include "server/signin.h"
 
 enum {
@@ -225,12 +226,16 @@ static void hash_done(void *arg)
     free_job(j);
 }
 
-bool signin_setup_code(struct app *a, struct slice code, struct store_user *out, int64_t *out_id)
+bool signin_setup_code(
+    struct app *a, struct http_rq *rq, struct slice code, struct store_user *out, int64_t *out_id)
 {
-    uint8_t hash[STORE_HASH_SIZE];
+    uint8_t bytes[STORE_HASH_SIZE];
+    struct slice hash = slice_of(bytes, sizeof bytes);
     struct store_setup s;
-    secrets_hash(&a->secrets, slice_trim(code), hash);
-    if (store_setup(a->db, slice_of(hash, sizeof hash), &s) || s.used || s.tries > SETUP_TRIES ||
+    secrets_hash(&a->secrets, slice_trim(code), bytes);
+    int rc = store_setup(a->db, hash, &s);
+    rc = rc == STORE_NONE ? invite_accept(a, rq, hash) : rc;
+    if (rc || store_setup(a->db, hash, &s) || s.used || s.tries > SETUP_TRIES ||
         s.expires.s <= wall_now().s || store_user_by_id(a->db, s.user_id, out)) {
         return false;
     }
@@ -248,7 +253,7 @@ void auth_set_password(struct app *a, struct http_rq *rq)
     if (signin_must_wait(a, rq, slice_str(j->account), wait)) {
         complaint = wait;
         status = 429;
-    } else if (!signin_setup_code(a, http_rq_form(rq, "code"), &j->user, &j->setup_id)) {
+    } else if (!signin_setup_code(a, rq, http_rq_form(rq, "code"), &j->user, &j->setup_id)) {
         signin_failed(a, &j->from, slice_str(j->account));
         complaint =
             "This code is wrong, used or older than an hour. Make a new one: funnel-control setup-link";

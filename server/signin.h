@@ -35,7 +35,8 @@ void page_recovery_codes(struct app *a,
                          const struct store_user *u,
                          const char codes[8][20]);
 
-/* A one-time link is good: whose, and its row. */
-bool signin_setup_code(struct app *a, struct slice code, struct store_user *out, int64_t *out_id);
+/* A one-time link is good: whose, and its row. An invitation becomes a person and their link. */
+bool signin_setup_code(
+    struct app *a, struct http_rq *rq, struct slice code, struct store_user *out, int64_t *out_id);
 /* The challenge of a flow is made anew. */
 void passkey_challenge(struct flow *f);
