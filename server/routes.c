@@ -1,6 +1,7 @@
 /* The table of calls: method, path, body cap, who may ask. */
 #include "server/api_devices.h"
 #include "server/api_dns.h"
+#include "server/api_grant.h"
 #include "server/api_keys.h"
 #include "server/api_users.h"
 #include "server/app.h"
@@ -78,6 +79,7 @@ const struct http_route app_routes[] = {
      api_history_version},
     {HTTP_GET, TAILNET "/acl/diff", 0, API(PERM_POLICY_READ, SCOPE_POLICY_FILE), api_diff},
     {HTTP_POST, TAILNET "/acl/diff", POLICY_SIZE_MAX, API_READS(PERM_POLICY_READ), api_diff_text},
+    {HTTP_POST, TAILNET "/acl/funnel", SMALL, API_READS(PERM_POLICY_READ), api_acl_funnel},
     {HTTP_POST, TAILNET "/acl/rollback", SMALL, API(PERM_POLICY_WRITE, SCOPE_POLICY_FILE),
      api_rollback},
     {HTTP_GET, "/api/v2/device/{id}/attributes/explain", 0, API(PERM_NONE, SCOPE_POLICY_FILE),

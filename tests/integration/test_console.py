@@ -158,3 +158,23 @@ def test_every_screen(control):
             assert (out / f"console-{name}{form}.png").stat().st_size > 5000, name
 
 
+
+
+# ---- "Add Funnel to policy" ----
+
+def test_the_edit_of_the_button_is_shown_and_saved_only_over_what_was_shown(control):
+    owner = control.owner()
+    before = owner("GET", "/api/v2/tailnet/-/acl")
+    a = owner("POST", "/api/v2/tailnet/-/acl/funnel", {"selector": "bob@example.com", "comment": "for the demo"}, Content_Type="application/json")
+    assert a.status == 200 and a.json["changed"] and "bob@example.com" in a.json["unified"], a
+    assert "/* only the shop, for now */" in a.json["acl"] and owner("GET", "/api/v2/tailnet/-/acl").text == before.text
+    assert owner.acl(a.json["acl"], If_Match=f'"{a.json["from"]["etag"]}"').status == 200
+    assert owner.acl(a.json["acl"], If_Match=f'"{a.json["from"]["etag"]}"').status == 412
+    again = owner("POST", "/api/v2/tailnet/-/acl/funnel", {"selector": "bob@example.com"}, Content_Type="application/json").json
+    assert not again["changed"] and again["unified"] == ""
+    gone = owner("POST", "/api/v2/tailnet/-/acl/funnel", {"selector": "bob@example.com", "remove": True}, Content_Type="application/json").json
+    assert gone["changed"] and "bob@example.com" not in gone["acl"]
+    refused = owner("POST", "/api/v2/tailnet/-/acl/funnel", {"selector": "group:nobody"}, Content_Type="application/json")
+    assert refused.status == 400 and refused.json["diagnostics"], refused
+    assert owner("POST", "/api/v2/tailnet/-/acl/funnel", {"selektor": "x"}, Content_Type="application/json").status == 400
+    assert owner.acl(before.text).status == 200

@@ -14,10 +14,14 @@ const out = resolve(process.argv[2] ?? 'dist');
 const types = { js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', svg: 'image/svg+xml',
   html: 'text/html; charset=utf-8' };
 
+// esbuild would export every text a second time under a name of its own.
+const catalogues = { name: 'catalogues', setup: (b) => b.onLoad({ filter: /locales[/\\]\w+\.json$/ }, (f) => (
+  { contents: `export default ${JSON.stringify(JSON.parse(readFileSync(f.path, 'utf8')))}`, loader: 'js' })) };
+
 const base = { absWorkingDir: here, bundle: true, minify: true, write: false, legalComments: 'none', logLevel: 'warning',
   target: ['es2022', 'chrome123', 'firefox120', 'safari17.5'], outdir: out, metafile: true };
 const code = await build({ ...base, entryPoints: ['src/main.tsx'], format: 'esm', splitting: true, entryNames: '[name]-[hash]',
-  chunkNames: '[name]-[hash]', jsx: 'automatic', jsxImportSource: 'preact', charset: 'utf8' });
+  chunkNames: '[name]-[hash]', jsx: 'automatic', jsxImportSource: 'preact', charset: 'utf8', plugins: [catalogues] });
 const style = await build({ ...base, entryPoints: ['src/style.css'], entryNames: '[name]-[hash]' });
 
 const files = new Map();

@@ -94,7 +94,7 @@ export async function request(method: string, path: string, body?: unknown, o: O
 export async function call<T>(method: string, path: string, body?: unknown, o: Options = {}): Promise<Answer<T>> {
   const r = await request(method, path, body, o);
   const text = await r.text();
-  const json = (r.headers.get('Content-Type') ?? '').includes('json');
+  const json = (r.headers.get('Content-Type') ?? '').includes('application/json');
   return { data: (json && text ? JSON.parse(text) : text) as T, etag: r.headers.get('ETag') };
 }
 

@@ -35,6 +35,8 @@ export function useData<T>(path: string | null, topics: Topic[], accept?: string
   const s = state.current;
   if (s.path !== path) Object.assign(s, { path, problem: undefined, loading: path !== null });
 
+  const key = `${accept ?? ''} ${path}`; // the policy has two forms
+
   const reload = useCallback(async () => {
     if (path === null) return;
     const round = ++s.round;
@@ -42,7 +44,7 @@ export function useData<T>(path: string | null, topics: Topic[], accept?: string
     try {
       const answer = await call<T>('GET', path, undefined, { accept });
       if (s.path !== path || s.round !== round) return; // a later one is under way
-      keep(path, answer);
+      keep(key, answer);
       s.problem = undefined;
     } catch (e) {
       if (s.path !== path || s.round !== round) return;
@@ -57,7 +59,7 @@ export function useData<T>(path: string | null, topics: Topic[], accept?: string
     return onChange(topics, () => void reload());
   }, [reload]);
 
-  const have = path === null ? undefined : kept.get(path);
+  const have = path === null ? undefined : kept.get(key);
   return { data: have?.data as T | undefined, etag: have?.etag, problem: s.problem, loading: s.loading, reload };
 }
 

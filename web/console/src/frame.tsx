@@ -9,7 +9,7 @@ import { liveState } from './live';
 import { place, to } from './router';
 import { Said } from './ui';
 
-const items: IconName[] = ['overview', 'funnels', 'requests', 'machines'];
+const items: IconName[] = ['overview', 'funnels', 'requests', 'machines', 'access', 'users', 'logs', 'settings'];
 
 function Waiting() {
   const { data } = useData<{ requests?: unknown[] }>(`${TAILNET}/funnel-requests?state=pending`, ['requests']);

@@ -3,7 +3,7 @@
 import { t, tw } from './i18n';
 import { Badge, Time, type Tone } from './ui';
 
-export const STEPS = ['permitted', 'https', 'dns', 'certificate', 'relay', 'backend', 'outside'] as const;
+export const STEPS = ['permitted', 'https', 'dns', 'certificate', 'relay', 'backend', 'reachable'] as const;
 export type StepState = 'ok' | 'fail' | 'wait' | 'unknown';
 
 export interface Step {

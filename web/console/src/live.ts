@@ -4,26 +4,23 @@
 import { signal } from '@preact/signals';
 import { ApiError, TAILNET } from './api';
 
-export type Topic = 'funnels' | 'requests' | 'devices' | 'policy' | 'users' | 'keys' | 'settings' | 'webhooks' | 'logs' | 'relays';
+export type Topic = 'funnels' | 'requests' | 'devices' | 'policy' | 'users' | 'keys' | 'settings' | 'webhooks' | 'logs' | 'relays' | 'certificates';
 type Listener = (topics: Set<string>) => void;
 
-const POLL_MS = 15000, GATHER_MS = 250, RETRY_MS = 3000;
+const POLL_MS = 15000, GATHER_MS = 400, RETRY_MS = 3000;
 export const liveState = signal<'connecting' | 'live' | 'polling'>('connecting');
 const listeners = new Set<Listener>();
 const channel = new BroadcastChannel('openfunnel-events');
 let gathered = new Set<string>(), timer = 0, lastId = '';
 
-// The server's words for what changed; one of them may concern several screens.
-const words: [RegExp, Topic[]][] = [
-  [/funnel|readi|probe|cert|flow|endpoint/i, ['funnels']], [/request|approv/i, ['requests']], [/node|device|machine/i, ['devices', 'funnels']],
-  [/policy|acl|grant/i, ['policy', 'funnels', 'requests']], [/user|invite/i, ['users']], [/key|oauth/i, ['keys']],
-  [/setting|tailnet|lock/i, ['settings', 'funnels']], [/webhook/i, ['webhooks']], [/relay|ingress/i, ['relays', 'funnels']],
-];
+// The server's events (server/events.c), and whose data they concern. A word that a newer server says concerns everybody.
+const words: Record<string, Topic[]> = {
+  devices: ['devices'], funnels: ['funnels'], readiness: ['funnels'], lock: ['settings', 'funnels'], certificates: ['certificates'],
+  ingresses: ['relays'], requests: ['requests'], grants: ['requests', 'funnels'], policy: ['policy', 'funnels', 'devices'], settings: ['settings'], dns: ['settings'],
+  users: ['users'], keys: ['keys'], webhooks: ['webhooks'],
+};
 
-function topicsOf(word: string): Topic[] | ['*'] {
-  const found = words.filter(([r]) => r.test(word)).flatMap(([, topics]) => topics);
-  return found.length ? [...found, 'logs'] : ['*'];
-}
+const topicsOf = (word: string): string[] => (word in words ? [...words[word], 'logs'] : ['*']);
 
 function tell(topics: Iterable<string>): void {
   for (const topic of topics) gathered.add(topic);
@@ -60,19 +57,15 @@ function publish(topics: string[]): void {
 
 /** A block of an event stream: its id is kept for the next connection, its kind says what to fetch again. */
 function takeEvent(block: string): void {
-  let name = '', data = '';
+  let name = '';
   for (const line of block.split('\n')) {
     const colon = line.indexOf(':');
     if (colon < 1) continue;
     const field = line.slice(0, colon), value = line.slice(colon + 1).trimStart();
     if (field === 'id') lastId = value;
     if (field === 'event') name = value;
-    if (field === 'data') data += value;
   }
-  if (!name && !data) return;
-  if (/^(hello|ready|ping)$/.test(name)) return;
-  if (!name || name === 'message' || name === 'change') name = /"(?:type|kind)"\s*:\s*"([^"]+)"/.exec(data)?.[1] ?? name;
-  publish(topicsOf(name));
+  if (name && name !== 'hello' && name !== 'end') publish(topicsOf(name));
 }
 
 async function listen(): Promise<void> {

@@ -16,6 +16,10 @@ const screens: Record<string, () => ScreenModule> = {
   funnels: () => import('./screens/funnels'),
   requests: () => import('./screens/requests'),
   machines: () => import('./screens/machines'),
+  access: () => import('./screens/access'),
+  users: () => import('./screens/users'),
+  logs: () => import('./screens/logs'),
+  settings: () => import('./screens/settings'),
 };
 const loaded: Record<string, ComponentType> = {};
 

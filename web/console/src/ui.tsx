@@ -137,7 +137,7 @@ export function Facts({ rows }: { rows: [string, ComponentChildren][] }) {
 
 // ---- forms ----
 
-type InputProps = Omit<PartialInputHTMLAttributes<HTMLInputElement>, 'role' | 'type'> & { type?: 'text' | 'email' | 'url' | 'search'; label: string; hint?: string; error?: string };
+type InputProps = Omit<PartialInputHTMLAttributes<HTMLInputElement>, 'role' | 'type'> & { type?: 'text' | 'email' | 'url' | 'search'; list?: string; label: string; hint?: string; error?: string };
 
 export function Field({ label, hint, error, ...input }: InputProps) {
   const id = useId();

@@ -9,7 +9,7 @@ import { Badge, Card, Confirm, Copy, Dialog, Empty, Facts, Field, Load, ProblemB
 import { tagsOf } from './machine-add';
 import { Badges, isOnline, shortName, type Device } from './machines';
 
-interface Why {
+export interface Why {
   has: boolean;
   summary?: string;
   next?: string;
