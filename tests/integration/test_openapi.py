@@ -57,7 +57,7 @@ class Checked(Client):
         else:
             assert not content, f"{method} {name} should answer {list(content)}"
         # What a call takes is what the document says that it takes.
-        if a.status < 300 and isinstance(body, dict):
+        if a.status < 300 and isinstance(body, (dict, list)):
             self.schema_ok(op["requestBody"]["content"]["application/json"]["schema"], body)
         return a
 
@@ -200,6 +200,39 @@ def test_requests(c, api):
     ok(api("POST", ask("denied")[0] + "/deny", {"reason": "no"}))
     ok(api("POST", ask("cancelled")[0] + "/cancel", {"reason": "not now"}))
     assert api("GET", "/api/v2/funnel-requests/none").status == 404
+
+
+def test_people(c, api):
+    c.add_user("dee@example.com")
+    with c.db() as db:
+        db.execute("UPDATE users SET approved = 0 WHERE login = 'dee@example.com'")
+    dee = next(u for u in ok(api("GET", T + "/users?role=member")).json["users"] if u["loginName"] == "dee@example.com")
+    assert dee["status"] == "needs-approval"
+    path = f"/api/v2/users/{dee['id']}"
+    ok(api("GET", path))
+    for what, body in (("approve", None), ("role", {"role": "auditor"}), ("suspend", None), ("restore", None), ("delete", None)):
+        ok(api("POST", f"{path}/{what}", body))
+    assert api("GET", path).status == api("POST", path + "/approve").status == 404
+    invite = ok(api("POST", T + "/user-invites", [{"email": "eli@example.com", "role": "member"}])).json[0]
+    ok(api("GET", T + "/user-invites"))
+    path = f"/api/v2/user-invites/{invite['id']}"
+    ok(api("GET", path))
+    ok(api("POST", path + "/resend"))
+    ok(api("DELETE", path))
+
+
+def test_contacts_and_dns(api):
+    ok(api("GET", T + "/contacts"))
+    ok(api("PATCH", T + "/contacts/security", {"email": "security@example.com"}))
+    for view, method, body in (
+            ("nameservers", "POST", {"dns": ["10.0.0.1"]}), ("searchpaths", "POST", {"searchPaths": ["corp.example.com"]}),
+            ("preferences", "POST", {"magicDNS": True}), ("split-dns", "PUT", {"a.example.com": ["10.0.0.2"]}),
+            ("split-dns", "PATCH", {"a.example.com": None, "b.example.com": ["10.0.0.3"]}),
+            ("configuration", "POST", {"nameservers": [{"address": "10.0.0.4"}], "searchPaths": ["x.example.com"],
+                                       "splitDNS": {"c.example.com": ["10.0.0.5"]}, "preferences": {"magicDNS": False}})):
+        answer = ok(api(method, f"{T}/dns/{view}", body))
+        assert ok(api("GET", f"{T}/dns/{view}")).json == answer.json
+    assert api("POST", T + "/dns/nameservers", {"dns": ["x"]}).status == 400
 
 
 def test_the_rest(c, api):
