@@ -155,6 +155,7 @@ def test_the_policy(api):
     versions = ok(api("GET", T + "/acl/history?limit=2")).json["versions"]
     ok(api("GET", f"{T}/acl/history/{versions[0]['rev']}"))
     ok(api("GET", T + "/acl/diff"))
+    ok(api("POST", T + "/acl/funnel", {"selector": "autogroup:member", "comment": "everybody", "remove": False}))
     ok(api("POST", T + "/acl/diff", '{"groups": {"group:a": []}}'))
     ok(api("POST", T + "/acl/rollback", {"rev": versions[1]["rev"], "message": "back"}))
     ok(api("GET", T + "/settings"))
