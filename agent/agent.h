@@ -62,7 +62,9 @@ struct relay_info {
 struct view {
     bool known; /* the first line has come */
     bool connected;
+    bool refused;       /* control does not know us any more: deleted, or the key has expired */
     bool https, funnel; /* caps */
+    char lock[700];     /* the tailnet's kill switch, in words; "" when public URLs are served */
     struct relay_info relays[AGENT_RELAYS];
     size_t relay_count;
     char cert_state[16], cert_error[512], cert_not_after[WALL_TEXT_SIZE], cert_issuer[128];
@@ -175,7 +177,15 @@ bool client_permitted(struct client *c) MUST_CHECK;
 
 /* ladder.c: the seven steps of console-api.md section 6 */
 struct ladder;
-struct ladder *
-ladder_start(struct agent *a, struct client *c, int port, bool only_permission, bool background);
+
+struct ladder_wish {
+    int port;
+    bool only_permission, background;
+    const char *reason;  /* for whoever decides; copied */
+    int64_t seconds;     /* 0: until revoked */
+    const char *request; /* one that was asked before, or NULL; copied */
+};
+
+struct ladder *ladder_start(struct agent *a, struct client *c, const struct ladder_wish *w);
 void ladder_view_changed(struct ladder *l);
 void ladder_free(struct ladder *l); /* takes NULL */

@@ -199,6 +199,18 @@ static void read_certificate(struct agent *a, const struct js *j)
     cert_take(a, js_get_str(j, "chain"));
 }
 
+static void read_lock(struct view *v, const struct js *j)
+{
+    struct slice by = js_get_str(j, "by"), since = js_get_str(j, "since"),
+                 reason = js_get_str(j, "reason");
+    v->lock[0] = '\0';
+    if (js_get_bool(j, "locked", false)) {
+        text_cut(v->lock, sizeof v->lock, "%.*s has switched off every public URL at %.*s%s%.*s",
+                 (int)by.n, by.p, (int)since.n, since.p, reason.n ? ": " : "", (int)reason.n,
+                 reason.p);
+    }
+}
+
 static void replace(struct js **at, const struct js *value)
 {
     js_free(*at);
@@ -226,6 +238,9 @@ static void take_line(struct agent *a, const struct js *j)
     if (has_member(j, "requests")) {
         replace(&v->requests, js_get(j, "requests"));
     }
+    if (has_member(j, "lock")) {
+        read_lock(v, js_get(j, "lock"));
+    }
     v->known = true;
     agent_view_changed(a);
 }
@@ -247,6 +262,7 @@ static void on_open(void *arg)
     struct control *c = arg;
     c->backoff = backoff_first;
     c->a->view.connected = true;
+    c->a->view.refused = false;
     log_info("control.connected");
     control_put_funnels(c->a);
 }
@@ -264,6 +280,7 @@ static void on_done(void *arg, const struct fetch_result *r)
     uint8_t jitter;
     c->stream = NULL;
     c->a->view.connected = false;
+    c->a->view.refused = r->status == 401;
     secret_random(&jitter, 1);
     log_warn("control.lost", F_I64("status", r->status), F_STR("why", r->why));
     timer_set_in(c->a->lp, &c->again, c->backoff + c->backoff * jitter / 1024, on_again, c);

@@ -29,7 +29,7 @@ struct client {
     int64_t id;
     struct serve_entry wanted; /* of `serve`: it is in no table before the node may */
     int port;                  /* of a foreground funnel that lives with us; 0: none */
-    bool busy, ended;
+    bool busy, ended, told_lock;
     struct retire retire;
 };
 
@@ -210,6 +210,7 @@ static void op_status(struct client *c, const struct js *rq)
     js_set_cstr(control, "origin", a->state.control);
     js_set_bool(control, "connected", a->view.connected);
     js_set(j, "control", control);
+    js_set_cstr(j, "lock", a->view.lock[0] ? a->view.lock : NULL);
     js_set_cstr(cert, "state",
                 cert_ready(a)           ? "issued"
                 : a->view.cert_state[0] ? a->view.cert_state
@@ -328,7 +329,12 @@ static void op_serve(struct client *c, const struct js *rq)
     c->wanted.port = port;
     c->wanted.background = js_get_bool(rq, "background", false);
     if (need_login(c) && port_free(c)) {
-        c->ladder = ladder_start(c->a, c, port, false, c->wanted.background);
+        AUTO_FREE char *reason = slice_dup(js_get_str(rq, "reason"));
+        c->ladder = ladder_start(c->a, c,
+                                 &(struct ladder_wish){.port = port,
+                                                       .background = c->wanted.background,
+                                                       .reason = reason,
+                                                       .seconds = js_get_int(rq, "seconds", 0)});
     }
 }
 
@@ -365,7 +371,93 @@ bool client_permitted(struct client *c)
 static void op_enable(struct client *c, const struct js *rq)
 {
     if (need_login(c)) {
-        c->ladder = ladder_start(c->a, c, (int)js_get_int(rq, "port", 443), true, false);
+        AUTO_FREE char *reason = slice_dup(js_get_str(rq, "reason"));
+        c->ladder = ladder_start(c->a, c,
+                                 &(struct ladder_wish){.port = (int)js_get_int(rq, "port", 443),
+                                                       .only_permission = true,
+                                                       .reason = reason,
+                                                       .seconds = js_get_int(rq, "seconds", 0)});
+    }
+}
+
+/* ---- requests ---- */
+
+static void op_requests(struct client *c, const struct js *rq)
+{
+    (void)rq;
+    if (need_login(c)) {
+        struct js *j = js_object(), *list = c->a->view.requests;
+        js_set_cstr(j, "schema", "funnel.requests/1");
+        js_set(j, "requests", list ? js_ref(list) : js_array());
+        client_ok(c, j, false);
+    }
+}
+
+/* A request of ours by its id; NULL after a failure. */
+static const struct js *find_request(struct client *c, struct slice id)
+{
+    const struct js *list = c->a->view.requests;
+    for (size_t i = 0; i < js_len(list); i++) {
+        if (slice_eq(js_get_str(js_at(list, i), "id"), id)) {
+            return js_at(list, i);
+        }
+    }
+    client_fail(c, "FNL-116", 1, "this node has no such request",
+                c->a->view.known ? "it was decided a while ago, or is another node's"
+                                 : "control is not connected yet",
+                "funnel request list");
+    return NULL;
+}
+
+static void on_cancelled(void *arg, int err, long status, const char *why, const struct js *j)
+{
+    struct client *c = arg;
+    struct slice message = js_get_str(j, "message");
+    char words[400];
+    c->call = NULL;
+    if (!err && status == 204) {
+        client_ok(c, js_object(), false);
+        return;
+    }
+    text_cut(words, sizeof words, "%s%.*s", err ? why : "", (int)message.n, message.p);
+    client_fail(c, "FNL-110", err ? 69 : 1, "the request was not cancelled", words,
+                "funnel request list");
+}
+
+static void op_cancel(struct client *c, const struct js *rq)
+{
+    struct slice id = js_get_str(rq, "request");
+    char path[120];
+    if (need_login(c) && find_request(c, id)) {
+        text_cut(path, sizeof path, "/node/v1/requests/" SLICE_FMT "/cancel", SLICE_ARG(id));
+        c->call = control_post(c->a, path, js_object(), on_cancelled, c);
+    }
+}
+
+/* Takes up what the asking command would have done: it serves what that one wanted to. */
+static void op_wait(struct client *c, const struct js *rq)
+{
+    AUTO_FREE char *id = slice_dup(js_get_str(rq, "request"));
+    const struct js *r = need_login(c) ? find_request(c, slice_str(id)) : NULL;
+    if (!r) {
+        return;
+    }
+    struct slice target = js_get_str(r, "target");
+    int port = (int)js_get_int(r, "port", 443);
+    if (target.n && (serve_parse(target, &c->wanted) || !serve_find(c->a, port))) {
+        c->wanted.used = false;
+        client_fail(c, "FNL-109", 2, "this cannot be served", "its target is not usable any more",
+                    "funnel 3000");
+        return;
+    }
+    c->wanted.port = port;
+    c->wanted.background = js_get_bool(rq, "background", false);
+    if (!target.n || port_free(c)) {
+        c->ladder = ladder_start(c->a, c,
+                                 &(struct ladder_wish){.port = port,
+                                                       .only_permission = !target.n,
+                                                       .background = c->wanted.background,
+                                                       .request = id});
     }
 }
 
@@ -437,9 +529,11 @@ static const struct {
     bool changes;
     void (*fn)(struct client *c, const struct js *rq);
 } ops[] = {
-    {"status", false, op_status}, {"up", true, op_up},   {"serve", true, op_serve},
-    {"enable", true, op_enable},  {"off", true, op_off}, {"reset", true, op_reset},
-    {"down", true, op_down},
+    {"status", false, op_status}, {"up", true, op_up},
+    {"serve", true, op_serve},    {"enable", true, op_enable},
+    {"off", true, op_off},        {"reset", true, op_reset},
+    {"down", true, op_down},      {"requests", false, op_requests},
+    {"cancel", true, op_cancel},  {"wait", true, op_wait},
 };
 
 static void serve_line(struct client *c, struct slice line)
@@ -519,10 +613,22 @@ static void on_accept(void *arg, uint32_t events)
     }
 }
 
+/* A funnel that lives with its command: people see there why nobody comes any more. */
+static void say_lock(struct client *c)
+{
+    bool locked = c->a->view.lock[0] != '\0';
+    if (c->port && !c->ended && locked != c->told_lock) {
+        c->told_lock = locked;
+        client_progress(c, "lock", locked ? "fail" : "ok",
+                        locked ? c->a->view.lock : "public URLs are served again");
+    }
+}
+
 void ipc_view_changed(struct agent *a)
 {
     LIST_FOREACH (l, &a->clients) {
         struct client *c = LIST_ENTRY(l, struct client, link);
+        say_lock(c);
         if (c->ladder && !c->ended) {
             ladder_view_changed(c->ladder);
         }

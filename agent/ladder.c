@@ -34,9 +34,11 @@ struct ladder {
     struct client *c; /* NULL once nobody listens */
     int port;
     bool only_permission, background;
+    char reason[256];
+    int64_t seconds;
     enum step step;
     struct control_call *query;
-    bool asked, told_approval;
+    bool asked, told_approval, over;
     char request[64];
     struct lookup *lookup;
     struct stream *probe;
@@ -81,6 +83,29 @@ static void waiting(struct ladder *l, const char *step, const char *state, const
 
 /* ---- permitted ---- */
 
+/* The pinned origin with a path: "https://control.example.net.evil.example/" is not. */
+static bool own_page(const struct ladder *l, struct slice url)
+{
+    struct slice origin = slice_str(l->a->state.control);
+    return url.n <= 400 && slice_starts(url, origin) &&
+           slice_starts(slice_skip(url, origin.n), S("/f/"));
+}
+
+/* No, and nobody needs to be waited for. */
+static void refused(struct ladder *l, const struct js *j, const char *words)
+{
+    struct slice code = js_get_str(j, "Code"), fix = js_get_str(j, "Fix");
+    AUTO_FREE char *next = slice_dup(fix);
+    bool locked = slice_eq(code, S("locked"));
+    const char *name = locked                        ? "FNL-205"
+                       : slice_eq(code, S("denied")) ? "FNL-202"
+                       : slice_eq(code, S("barred")) ? "FNL-207"
+                                                     : "FNL-201";
+    client_fail(l->c, name, 77,
+                locked ? "every public URL of this tailnet is switched off" : "not permitted",
+                words, fix.n ? next : "ask an owner, admin or network admin of your tailnet");
+}
+
 static void on_query(void *arg, int err, long status, const char *why, const struct js *j)
 {
     struct ladder *l = arg;
@@ -99,9 +124,8 @@ static void on_query(void *arg, int err, long status, const char *why, const str
     if (js_get_bool(j, "Complete", false)) {
         soon(l);
     } else if (!js_get_bool(j, "ShouldWait", false)) {
-        client_fail(l->c, "FNL-201", 77, "not permitted", words,
-                    "ask an owner, admin or network admin of your tailnet");
-    } else if (!slice_starts(url, slice_str(l->a->state.control)) || url.n > 400) {
+        refused(l, j, words);
+    } else if (!own_page(l, url)) {
         /* A hostile answer cannot send people elsewhere (console-api.md 4.2). */
         client_fail(l->c, "FNL-111", 76, "control sent a link that leads elsewhere",
                     "it was not shown", "tell your admin");
@@ -111,6 +135,7 @@ static void on_query(void *arg, int err, long status, const char *why, const str
         js_set_cstr(e, "event", "approval");
         js_set_cstr(e, "text", words);
         js_set_str(e, "url", url);
+        js_set_cstr(e, "requestId", l->request);
         js_set_str(e, "matchCode", js_get_str(j, "MatchCode"));
         js_set_str(e, "expires", js_get_str(j, "Expires"));
         client_event(l->c, e);
@@ -125,6 +150,10 @@ static void ask(struct ladder *l)
     js_set_cstr(j, "feature", "funnel");
     js_set_int(j, "port", l->port);
     js_set_cstr(j, "target", client_target(l->c));
+    js_set_cstr(j, "reason", l->reason[0] ? l->reason : NULL);
+    if (l->seconds) {
+        js_set_int(j, "seconds", l->seconds);
+    }
     l->query = control_post(l->a, "/node/v1/feature/query", j, on_query, l);
 }
 
@@ -148,13 +177,16 @@ static bool look_at_request(struct ladder *l)
             return false;
         }
         if (slice_eq(state, S("expired")) || slice_eq(state, S("cancelled"))) {
-            client_fail(l->c, "FNL-203", 75, "the request has ended without a decision",
-                        "it expired or was cancelled", "run the command again");
+            text_cut(why, sizeof why, "it is %.*s%s%.*s", (int)state.n, state.p,
+                     reason.n ? ": " : "", (int)reason.n, reason.p);
+            client_fail(l->c, "FNL-203", 75, "the request has ended without a decision", why,
+                        "run the command again");
             return false;
         }
         if (slice_eq(state, S("granted")) && !l->told_approval) {
             l->told_approval = true;
-            text_cut(why, sizeof why, "approved by %.*s", (int)by.n, by.p);
+            text_cut(why, sizeof why, "approved by %.*s (%.*s)", (int)by.n, by.p, (int)reason.n,
+                     reason.p);
             client_progress(l->c, "approved", "ok", why);
         }
     }
@@ -164,10 +196,10 @@ static bool look_at_request(struct ladder *l)
 static bool permit(struct ladder *l)
 {
     const struct view *v = &l->a->view;
+    if (l->request[0] && l->asked && !look_at_request(l)) {
+        return false;
+    }
     if (v->known && v->funnel && v->https) {
-        if (l->request[0] && !look_at_request(l)) {
-            return false;
-        }
         passed(l, "permitted", "Funnel is permitted for this node");
         return client_permitted(l->c);
     }
@@ -177,12 +209,8 @@ static bool permit(struct ladder *l)
     }
     if (!l->asked) {
         ask(l);
-        return false;
     }
-    if (l->request[0]) {
-        err_ignore(look_at_request(l)); /* the next change of the view brings us back */
-    }
-    return false;
+    return false; /* the next change of the view brings us back */
 }
 
 /* ---- DNS ---- */
@@ -429,10 +457,29 @@ static void done(struct ladder *l)
     client_ok(l->c, j, !l->only_permission && !l->background);
 }
 
+/* What ends every wait. */
+static bool hopeless(struct ladder *l)
+{
+    const struct view *v = &l->a->view;
+    if (v->refused) {
+        client_fail(l->c, "FNL-206", 77, "control does not know this node any more",
+                    "it was deleted, or its key has expired",
+                    "funnel up --control https://… --auth-key file:PATH");
+    } else if (v->lock[0]) {
+        client_fail(l->c, "FNL-205", 77, "every public URL of this tailnet is switched off",
+                    v->lock, "wait until an owner, admin or network admin opens them again");
+    }
+    l->over = v->refused || v->lock[0];
+    return l->over;
+}
+
 /* One step, and whether the next may follow at once. */
 static bool climb(struct ladder *l)
 {
     struct serve_entry *e = serve_find(l->a, l->port);
+    if (hopeless(l)) {
+        return false;
+    }
     switch (l->step) {
     case STEP_PERMIT:
         return permit(l);
@@ -470,16 +517,22 @@ static void advance(void *arg)
 {
     struct ladder *l = arg;
     timer_cancel(&l->timer);
-    while (l->c && climb(l)) {
+    while (l->c && !l->over && climb(l)) {
     }
 }
 
-struct ladder *
-ladder_start(struct agent *a, struct client *c, int port, bool only_permission, bool background)
+struct ladder *ladder_start(struct agent *a, struct client *c, const struct ladder_wish *w)
 {
     struct ladder *l = mem_new(sizeof *l);
-    *l = (struct ladder){
-        .a = a, .c = c, .port = port, .only_permission = only_permission, .background = background};
+    *l = (struct ladder){.a = a,
+                         .c = c,
+                         .port = w->port,
+                         .only_permission = w->only_permission,
+                         .background = w->background,
+                         .seconds = w->seconds,
+                         .asked = w->request != NULL};
+    text_cut(l->reason, sizeof l->reason, "%s", w->reason ? w->reason : "");
+    text_cut(l->request, sizeof l->request, "%s", w->request ? w->request : "");
     soon(l);
     return l;
 }

@@ -7,10 +7,16 @@
 #include "cli/cli.h"
 #include "lib/base/text.h"
 
-static const char *const words[] = {"serve", "off",    "status", "reset",  "up",
-                                    "down",  "enable", "help",   "version"};
+/* In the order of enum cli_command; nobody types the second half of `request`. */
+static const char *const words[] = {"serve",  "off",     "status", "reset", "up",   "down",
+                                    "enable", "request", "",       "wait",  "help", "version"};
 
-enum { FIRST_WORD = 1 }; /* nobody types the first: a target stands for it */
+enum {
+    FIRST_WORD = 1, /* nobody types the first: a target stands for it */
+    WAIT_S = 900,   /* for a decision */
+    WAIT_MOST_S = 30 * 86400,
+    EXPIRES_MOST_S = 366 * 86400,
+};
 
 enum {
     OPT_HTTPS = 1,
@@ -21,6 +27,10 @@ enum {
     OPT_HOSTNAME,
     OPT_SOCKET,
     OPT_QUIET,
+    OPT_REASON,
+    OPT_EXPIRES,
+    OPT_WAIT,
+    OPT_NO_WAIT,
     OPT_HELP,
     OPT_VERSION
 };
@@ -34,6 +44,10 @@ static const struct option options[] = {
     {"hostname", required_argument, NULL, OPT_HOSTNAME},
     {"socket", required_argument, NULL, OPT_SOCKET},
     {"quiet", no_argument, NULL, OPT_QUIET},
+    {"reason", required_argument, NULL, OPT_REASON},
+    {"expires", required_argument, NULL, OPT_EXPIRES},
+    {"wait", required_argument, NULL, OPT_WAIT},
+    {"no-wait", no_argument, NULL, OPT_NO_WAIT},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
@@ -55,9 +69,53 @@ static bool read_port(const char *text, int *out)
     return true;
 }
 
+/* "90s", "15m", "8h", "7d"; a bare number is in seconds. */
+static bool read_duration(const char *text, int64_t most, int64_t *out)
+{
+    static const struct {
+        char unit;
+        int64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+
+    struct slice s = slice_str(text);
+    int64_t factor = 1;
+    uint64_t v;
+    for (size_t i = 0; s.n && i < ARRAY_LEN(units); i++) {
+        if (s.p[s.n - 1] == units[i].unit) {
+            factor = units[i].seconds;
+            s.n--;
+            break;
+        }
+    }
+    if (!slice_u64(s, (uint64_t)(most / factor), &v)) {
+        return false;
+    }
+    *out = (int64_t)v * factor;
+    return true;
+}
+
+static int take_duration(int c, struct cli_args *a)
+{
+    bool ok = c == OPT_WAIT ? read_duration(optarg, WAIT_MOST_S, &a->wait_s)
+                            : read_duration(optarg, EXPIRES_MOST_S, &a->seconds) && a->seconds;
+    return ok ? 0 : refuse("this is no length of time", optarg, "90s, 15m, 8h or 7d");
+}
+
 static int take_option(struct cli_args *a, int c)
 {
     switch (c) {
+    case OPT_REASON:
+        a->reason = optarg;
+        return text_printable(slice_str(optarg), 200)
+                   ? 0
+                   : refuse("this reason cannot be sent", "200 bytes of plain text at most",
+                            "--reason \"demo for the board\"");
+    case OPT_EXPIRES:
+    case OPT_WAIT:
+        return take_duration(c, a);
+    case OPT_NO_WAIT:
+        a->wait_s = 0;
+        return 0;
     case OPT_HTTPS:
         return read_port(optarg, &a->port) ? 0
                                            : refuse("this port cannot be public", optarg,
@@ -142,6 +200,30 @@ static int take_command(struct cli_args *a, enum cli_command command, int count,
     return 0;
 }
 
+/* `funnel request list`, `funnel request cancel ID`, `funnel wait ID` */
+static int take_request(struct cli_args *a, int count, char **w)
+{
+    bool wait = strcmp(w[0], "wait") == 0;
+    const char *what = count > 1 ? w[1] : "";
+    if (wait && count == 2) {
+        a->command = CLI_WAIT;
+        a->request = what;
+        return 0;
+    }
+    if (!wait && count == 2 && strcmp(what, "list") == 0) {
+        a->command = CLI_REQUESTS;
+        return 0;
+    }
+    if (!wait && count == 3 && strcmp(what, "cancel") == 0) {
+        a->command = CLI_CANCEL;
+        a->request = w[2];
+        return 0;
+    }
+    return refuse(wait ? "which request?" : "what about requests?", count > 1 ? what : w[0],
+                  wait ? "funnel wait ID; funnel request list shows them"
+                       : "funnel request list, or funnel request cancel ID");
+}
+
 static int take_words(struct cli_args *a, int count, char **w)
 {
     if (a->command == CLI_HELP || a->command == CLI_VERSION) {
@@ -155,8 +237,11 @@ static int take_words(struct cli_args *a, int count, char **w)
         a->command = CLI_OFF;
         return 0;
     }
+    if (strcmp(w[0], "request") == 0 || strcmp(w[0], "wait") == 0) {
+        return take_request(a, count, w);
+    }
     for (size_t i = FIRST_WORD; i < ARRAY_LEN(words); i++) {
-        if (strcmp(w[0], words[i]) == 0) {
+        if (*words[i] && strcmp(w[0], words[i]) == 0) {
             return take_command(a, (enum cli_command)i, count, w);
         }
     }
@@ -180,7 +265,7 @@ static int take_words(struct cli_args *a, int count, char **w)
 int cli_parse(int argc, char **argv, struct cli_args *out)
 {
     int c;
-    *out = (struct cli_args){.command = CLI_SERVE, .port = 443};
+    *out = (struct cli_args){.command = CLI_SERVE, .port = 443, .wait_s = WAIT_S};
     opterr = 0;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread */
     while ((c = getopt_long(argc, argv, ":hq", options, NULL)) != -1) {
@@ -205,9 +290,12 @@ void cli_usage(FILE *to)
         "  funnel status [--json]           what is served, through which relays\n"
         "  funnel [--https=PORT] off        stop one    funnel reset   stop all\n"
         "  funnel enable                    ask for the right to use Funnel\n"
+        "  funnel request list              what was asked; request cancel ID withdraws it\n"
+        "  funnel wait ID                   take up what an earlier command asked for\n"
         "  funnel down                      disconnect; `funnel up` comes back\n"
         "  funnel help [CODE]               this, or what an error code means\n"
         "\n"
+        "Asking: --reason TEXT, --expires 8h, --wait 15m, --no-wait\n"
         "Options: --socket PATH (or FUNNEL_SOCKET), --hostname NAME, --quiet, --json, --version\n",
         to);
 }
@@ -233,10 +321,19 @@ static const struct {
     {"FNL-113", "There is no funnel on this public port. `funnel status` lists those there are."},
     {"FNL-114", "The command and funneld are of different versions: restart funneld."},
     {"FNL-115", "The command and funneld are of different versions: restart funneld."},
+    {"FNL-116",
+     "`funnel request list` shows the requests of this node that control still tells of."},
     {"FNL-201", "The tailnet's policy does not give this node the attribute `funnel`."},
     {"FNL-202", "Somebody denied the request. It can be asked again after 10 minutes."},
-    {"FNL-203", "Nobody decided in time."},
-    {"FNL-204", "Nobody has decided yet. The request stays open; the same command takes it up."},
+    {"FNL-203", "Nobody decided in time, or the request was withdrawn, or the node was renamed."},
+    {"FNL-204",
+     "Nobody has decided yet. The request stays open; the same command takes it up, and so "
+     "does `funnel wait ID`."},
+    {"FNL-205", "Somebody has thrown the tailnet's kill switch: nothing of it is public until an "
+                "owner, admin or network admin opens it again."},
+    {"FNL-206", "The node was deleted, or its key has expired: `funnel up` makes it known again."},
+    {"FNL-207", "A request of this node was reported as not made by its owner. An owner, admin or "
+                "network admin can let it ask again."},
 };
 
 int cli_help(const char *topic)

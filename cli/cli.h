@@ -25,6 +25,9 @@ enum cli_command {
     CLI_UP,
     CLI_DOWN,
     CLI_ENABLE,
+    CLI_REQUESTS, /* funnel request list */
+    CLI_CANCEL,   /* funnel request cancel ID */
+    CLI_WAIT,
     CLI_HELP,
     CLI_VERSION
 };
@@ -32,6 +35,9 @@ enum cli_command {
 struct cli_args {
     enum cli_command command;
     const char *target, *control, *auth_key, *hostname, *socket, *topic;
+    const char *reason, *request; /* why, for whoever decides; a request's id */
+    int64_t seconds;              /* how long the right is asked for; 0: until revoked */
+    int64_t wait_s;               /* for a decision; 0: not at all */
     int port;
     bool background, json, quiet;
 };
@@ -46,6 +52,7 @@ void render_start(bool quiet);
 void render_error(const char *code, const char *message, const char *why, const char *fix);
 void render_progress(const char *state, const char *text);
 void render_approval(const struct js *event);
+void render_requests(const struct js *result);
 void render_live(const struct js *result, bool background, int port);
 void render_status(const struct js *status);
 void render_notice(const char *text); /* stderr */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
 static struct {
@@ -96,16 +97,30 @@ static void put_qr(const char *text)
     QRcode_free(qr);
 }
 
+/* "valid 72 h" */
+static void put_validity(struct slice expires)
+{
+    struct wall until;
+    if (wall_parse(expires, &until)) {
+        int64_t left = until.s - wall_now().s;
+        if (left >= 7200) {
+            fprintf(stderr, "      valid %lld h", (long long)((left + 1800) / 3600));
+        } else {
+            fprintf(stderr, "      valid %lld min", (long long)((left + 59) / 60));
+        }
+    }
+    fputs("\n\n", stderr);
+}
+
 void render_approval(const struct js *event)
 {
     struct slice text = js_get_str(event, "text"), url = js_get_str(event, "url"),
                  code = js_get_str(event, "matchCode");
     end_open_line();
-    fprintf(stderr,
-            SLICE_FMT "\n\n    %s" SLICE_FMT "%s\n\n    code: %s" SLICE_FMT
-                      "%s      valid 72 h\n\n",
+    fprintf(stderr, SLICE_FMT "\n\n    %s" SLICE_FMT "%s\n\n    code: %s" SLICE_FMT "%s",
             SLICE_ARG(text), paint("\033[1m"), SLICE_ARG(url), paint("\033[0m"), paint("\033[1m"),
             SLICE_ARG(code), paint("\033[0m"));
+    put_validity(js_get_str(event, "expires"));
     if (look.tty && look.utf8 && !look.quiet) {
         char *copy = slice_dup(url);
         put_qr(copy);
@@ -131,6 +146,31 @@ void render_live(const struct js *result, bool background, int port)
         }
     }
     (void)fflush(stdout);
+}
+
+/* ---- requests ---- */
+
+void render_requests(const struct js *result)
+{
+    const struct js *list = js_get(result, "requests");
+    if (!js_len(list)) {
+        puts("No requests. Try: funnel enable");
+    }
+    for (size_t i = 0; i < js_len(list); i++) {
+        const struct js *r = js_at(list, i);
+        struct slice id = js_get_str(r, "id"), state = js_get_str(r, "state"),
+                     by = js_get_str(r, "by"), why = js_get_str(r, "reason"),
+                     url = js_get_str(r, "url"), code = js_get_str(r, "matchCode");
+        bool pending = slice_eq(state, S("pending"));
+        printf(SLICE_FMT "  port %-5d  " SLICE_FMT, SLICE_ARG(id), (int)js_get_int(r, "port", 0),
+               SLICE_ARG(state));
+        if (pending) {
+            printf("  code " SLICE_FMT "\n    " SLICE_FMT "\n", SLICE_ARG(code), SLICE_ARG(url));
+        } else {
+            printf("%s" SLICE_FMT "%s" SLICE_FMT "\n", by.n ? " by " : "", SLICE_ARG(by),
+                   why.n ? ": " : "", SLICE_ARG(why));
+        }
+    }
 }
 
 /* ---- status ---- */
@@ -181,6 +221,10 @@ void render_status(const struct js *s)
            js_get_bool(control, "connected", false) ? "connected" : "away");
     printf("cert     " SLICE_FMT "%s" SLICE_FMT "\n", SLICE_ARG(state), until.n ? ", until " : "",
            SLICE_ARG(until));
+    struct slice lock = js_get_str(s, "lock");
+    if (lock.n) {
+        printf("LOCKED   " SLICE_FMT "\n", SLICE_ARG(lock));
+    }
     put_peers(js_get(s, "peers"));
     puts("");
     put_funnels(js_get(s, "funnels"));

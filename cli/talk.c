@@ -16,13 +16,14 @@
 #include "lib/base/secret.h"
 #include "lib/base/text.h"
 
-enum { LINE_MAX = 1024 * 1024, WAIT_APPROVAL_S = 900, RECONNECT_S = 60, RECONNECT_PAUSE_MS = 200 };
+enum { LINE_MAX = 1024 * 1024, RECONNECT_S = 60, RECONNECT_PAUSE_MS = 200 };
 
 struct talk {
     const struct cli_args *args;
     int fd;
     struct buf in;
     bool live, waiting;
+    char request[64]; /* that a decision is waited for */
     struct mono wait_until;
 };
 
@@ -59,7 +60,8 @@ static int unreachable(const struct cli_args *a)
  */
 static int build(const struct cli_args *a, struct js *j)
 {
-    static const char *const names[] = {"serve", "off", "status", "reset", "up", "down", "enable"};
+    static const char *const names[] = {"serve", "off",    "status",   "reset",  "up",
+                                        "down",  "enable", "requests", "cancel", "wait"};
     struct buf key;
     js_set_int(j, "id", 1);
     js_set_cstr(j, "op", names[a->command]);
@@ -68,6 +70,11 @@ static int build(const struct cli_args *a, struct js *j)
     js_set_bool(j, "background", a->background);
     js_set_cstr(j, "control", a->control);
     js_set_cstr(j, "hostname", a->hostname);
+    js_set_cstr(j, "reason", a->reason);
+    js_set_cstr(j, "request", a->request);
+    if (a->seconds) {
+        js_set_int(j, "seconds", a->seconds);
+    }
     const char *ref = a->auth_key;
     if (a->command != CLI_UP || !ref) {
         return 0;
@@ -123,16 +130,35 @@ static void show_json(const struct js *j)
     buf_deinit(&out);
 }
 
+/* What was waited for may have been the right alone. */
+static bool serves(const struct talk *t, const struct js *result)
+{
+    return t->args->command == CLI_SERVE ||
+           (t->args->command == CLI_WAIT && js_get_str(result, "target").n);
+}
+
+static void begin_wait(struct talk *t, const struct js *event)
+{
+    if (!slice_copy(js_get_str(event, "requestId"), t->request, sizeof t->request)) {
+        t->request[0] = '\0';
+    }
+    t->waiting = true;
+    t->wait_until = mono_after(mono_now(), SECONDS(t->args->wait_s));
+}
+
 static void succeed(struct talk *t, const struct js *result)
 {
     const struct cli_args *a = t->args;
     struct slice name = js_get_str(result, "name"), url = js_get_str(result, "url");
     switch (a->command) {
     case CLI_SERVE:
-        if (!t->live) {
-            render_live(result, a->background, a->port);
+    case CLI_WAIT:
+        if (!serves(t, result)) {
+            printf("Funnel is enabled for " SLICE_FMT "\n", SLICE_ARG(url));
+        } else if (!t->live) {
+            render_live(result, a->background, (int)js_get_int(result, "port", a->port));
         }
-        t->live = true;
+        t->live = serves(t, result);
         break;
     case CLI_STATUS:
         if (a->json) {
@@ -147,6 +173,14 @@ static void succeed(struct talk *t, const struct js *result)
     case CLI_ENABLE:
         printf("Funnel is enabled for " SLICE_FMT "\n", SLICE_ARG(url));
         break;
+    case CLI_REQUESTS:
+        if (a->json) {
+            show_json(result);
+        } else {
+            render_requests(result);
+        }
+        break;
+    case CLI_CANCEL:
     case CLI_OFF:
     case CLI_RESET:
     case CLI_DOWN:
@@ -172,7 +206,7 @@ static int take_line(struct talk *t, struct slice line)
     if (slice_eq(event, S("progress"))) {
         t->waiting = t->waiting && !slice_eq(js_get_str(j, "step"), S("permitted"));
         char *state = text_of(j, "state"), *text = text_of(j, "text");
-        if (!t->live) {
+        if (!t->live || slice_eq(js_get_str(j, "step"), S("lock"))) {
             render_progress(state, text);
         }
         mem_free(state);
@@ -181,15 +215,14 @@ static int take_line(struct talk *t, struct slice line)
     }
     if (slice_eq(event, S("approval"))) {
         render_approval(j);
-        t->waiting = true;
-        t->wait_until = mono_after(mono_now(), SECONDS(WAIT_APPROVAL_S));
+        begin_wait(t, j);
         return -1;
     }
     if (!js_get_bool(j, "ok", false)) {
         return fail(j);
     }
     succeed(t, js_get(j, "result"));
-    return t->args->command == CLI_SERVE && !t->args->background ? -1 : EXIT_OK;
+    return serves(t, js_get(j, "result")) && !t->args->background ? -1 : EXIT_OK;
 }
 
 static int take_lines(struct talk *t)
@@ -257,6 +290,11 @@ int talk(const struct cli_args *args)
     if (t.fd < 0) {
         return unreachable(args);
     }
+    if (args->command == CLI_WAIT) { /* the question was asked before */
+        t.waiting = true;
+        t.wait_until = mono_after(mono_now(), SECONDS(args->wait_s));
+        text_cut(t.request, sizeof t.request, "%s", args->request);
+    }
     int rc = send_request(&t);
     bool go_on = rc == 0;
     while (go_on) {
@@ -267,8 +305,10 @@ int talk(const struct cli_args *args)
         rc = unreachable(args);
     }
     if (rc == -2) {
-        render_error("FNL-204", "nobody has decided yet", "the request stays open for 72 h",
-                     "run the command again: it takes up the same request");
+        char fix[160];
+        text_cut(fix, sizeof fix, "funnel wait %s, or the same command again: both take it up",
+                 t.request);
+        render_error("FNL-204", "nobody has decided yet", "the request stays open", fix);
         rc = EXIT_PENDING;
     }
     buf_deinit(&t.in);

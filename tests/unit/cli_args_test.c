@@ -64,6 +64,30 @@ static void test_understood(void **state)
     understands("", CLI_HELP, "", 443);
     understands("help FNL-101", CLI_HELP, "", 443);
     understands("--version", CLI_VERSION, "", 443);
+    understands("request list", CLI_REQUESTS, "", 443);
+    understands("request cancel abc", CLI_CANCEL, "", 443);
+    understands("wait abc --wait=1m", CLI_WAIT, "", 443);
+}
+
+static void test_asking(void **state)
+{
+    (void)state;
+    struct cli_args a;
+    char said[SAID_MAX];
+    assert_int_equal(parse("3000", &a, said), 0);
+    assert_int_equal(a.wait_s, 900);
+    assert_int_equal(a.seconds, 0);
+    assert_null(a.reason);
+    assert_int_equal(parse("3000 --reason demo --expires 8h --wait=90s", &a, said), 0);
+    assert_string_equal(a.reason, "demo");
+    assert_int_equal(a.seconds, 28800);
+    assert_int_equal(a.wait_s, 90);
+    assert_int_equal(parse("--expires 7d --no-wait 3000", &a, said), 0);
+    assert_int_equal(a.seconds, 604800);
+    assert_int_equal(a.wait_s, 0);
+    assert_int_equal(parse("--wait 30 wait abc", &a, said), 0);
+    assert_int_equal(a.wait_s, 30);
+    assert_string_equal(a.request, "abc");
 }
 
 static void refuses(const char *line, const char *message, const char *why, const char *fix)
@@ -79,6 +103,14 @@ static void refuses(const char *line, const char *message, const char *why, cons
 static void test_refused(void **state)
 {
     (void)state;
+    refuses("wait", "which request?", "wait", "funnel wait ID; funnel request list shows them");
+    refuses("request", "what about requests?", "request",
+            "funnel request list, or funnel request cancel ID");
+    refuses("request cancel", "what about requests?", "cancel",
+            "funnel request list, or funnel request cancel ID");
+    refuses("--wait=soon 3000", "this is no length of time", "soon", "90s, 15m, 8h or 7d");
+    refuses("--expires 0 3000", "this is no length of time", "0", "90s, 15m, 8h or 7d");
+    refuses("--expires 400d 3000", "this is no length of time", "400d", "90s, 15m, 8h or 7d");
     refuses("stauts", "unknown command", "stauts", "did you mean: funnel status?");
     /* "serve" is how upstream calls something else: it is no command here, so it is not offered. */
     refuses("serve 3000", "unknown command", "serve", "funnel 3000, or funnel --help");
@@ -133,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_understood),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_every_code_has_help),
+        cmocka_unit_test(test_asking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
