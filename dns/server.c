@@ -98,7 +98,7 @@ static void keep_source(struct msghdr *msg)
 
 static bool udp_one(struct udp_socket *u)
 {
-    char query[DNS_QUERY_MAX];
+    UNFILLED char query[DNS_QUERY_MAX];
 
     union {
         struct cmsghdr align;

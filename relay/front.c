@@ -107,7 +107,7 @@ static void close_silently(struct arrival *a)
 
 void front_refuse(int fd)
 {
-    char sink[READ_STEP];
+    UNFILLED char sink[READ_STEP];
     struct buf alert = BUF_MAX(16);
     tls_alert_unrecognized(&alert);
     err_ignore((int)send(fd, buf_slice(&alert).p, alert.len, MSG_NOSIGNAL)); /* 7 bytes: they fit */

@@ -137,13 +137,12 @@ void api_device(void *app, struct http_rq *rq)
         return;
     }
     AUTO(js_freep) struct js *j = device_json(a, &x);
-    if (!rest_fresh(rq, j)) {
-        return;
-    }
-    if (wants_all(rq)) {
+    if (!wants_all(rq)) {
+        rest_object(rq, j);
+    } else if (rest_fresh(rq, j)) { /* the tag is the object's, however much of it is shown */
         set_more(j, &x.node);
+        reply_json(rq, 200, j);
     }
-    reply_json(rq, 200, j);
 }
 
 /* ---- lists ---- */

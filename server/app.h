@@ -122,6 +122,7 @@ struct problem {
 };
 
 void reply_json(struct http_rq *rq, int status, const struct js *j);
+void reply_text(struct http_rq *rq, int status, struct buf *json); /* written already; ends it */
 void reply_problem(struct http_rq *rq, const struct problem *p);
 void reply_none(struct http_rq *rq); /* 204 */
 /* Parses the body and checks its shape; NULL after a 400. */

@@ -7,10 +7,15 @@ void reply_json(struct http_rq *rq, int status, const struct js *j)
 {
     struct buf out = BUF_MAX(64 * MIB);
     js_write(j, JS_COMPACT, &out);
-    buf_addc(&out, '\n');
-    http_rq_add_header(rq, "Cache-Control", "no-store");
-    http_rq_reply(rq, status, "application/json", buf_slice(&out));
+    reply_text(rq, status, &out);
     buf_deinit(&out);
+}
+
+void reply_text(struct http_rq *rq, int status, struct buf *json)
+{
+    buf_addc(json, '\n');
+    http_rq_add_header(rq, "Cache-Control", "no-store");
+    http_rq_reply(rq, status, "application/json", buf_slice(json));
 }
 
 void reply_problem(struct http_rq *rq, const struct problem *p)

@@ -230,28 +230,47 @@ static bool changes_by_itself(const char *name)
     return false;
 }
 
-void rest_etag(const struct js *object, char out[REST_ETAG_SIZE])
+/* The object as text, each member written once: into *whole, where one is wanted, and into what the
+ * tag is the hash of. */
+static void write_tagged(const struct js *object, struct buf *whole, char out[REST_ETAG_SIZE])
 {
     enum { SHOWN = 16 }; /* 128 bits */
-    AUTO(js_freep) struct js *stable = js_object();
-    struct buf text = BUF_MAX(64 * MIB), tag = BUF_MAX(REST_ETAG_SIZE);
+    struct buf stable = BUF_MAX(64 * MIB), member = BUF_MAX(64 * MIB),
+               tag = BUF_MAX(REST_ETAG_SIZE);
     struct js_iter it = {0};
-    const char *name;
+    const char *name, *gap = "{\"";
     struct js *value;
     uint8_t hash[CRYPTO_SHA256_SIZE];
     while (js_next(object, &it, &name, &value)) {
-        if (!changes_by_itself(name)) {
-            js_set(stable, name, js_ref(value));
+        buf_clear(&member);
+        buf_adds(&member, gap);
+        buf_adds(&member, name); /* names are ours: nothing to escape */
+        buf_adds(&member, "\":");
+        js_write(value, JS_COMPACT, &member);
+        if (whole) {
+            buf_add(whole, buf_slice(&member));
         }
+        if (!changes_by_itself(name)) {
+            buf_add(&stable, slice_skip(buf_slice(&member), 1));
+        }
+        gap = ",\"";
     }
-    js_write(stable, JS_COMPACT, &text);
-    crypto_sha256(buf_slice(&text), hash);
+    if (whole) {
+        buf_adds(whole, *gap == '{' ? "{}" : "}");
+    }
+    crypto_sha256(buf_slice(&stable), hash);
     buf_addc(&tag, '"');
     text_hex(&tag, slice_of(hash, SHOWN));
     buf_addc(&tag, '"');
     text_fit(out, REST_ETAG_SIZE, "%s", buf_cstr(&tag));
-    buf_deinit(&text);
+    buf_deinit(&member);
+    buf_deinit(&stable);
     buf_deinit(&tag);
+}
+
+void rest_etag(const struct js *object, char out[REST_ETAG_SIZE])
+{
+    write_tagged(object, NULL, out);
 }
 
 bool rest_tag_listed(struct slice list, struct slice tag)
@@ -274,10 +293,9 @@ void rest_add_etag(struct http_rq *rq, const struct js *object)
     http_rq_add_header(rq, "ETag", tag);
 }
 
-bool rest_fresh(struct http_rq *rq, const struct js *object)
+/* Does the caller have it already? Then they have been told. */
+static bool answer_tag(struct http_rq *rq, const char *tag)
 {
-    char tag[REST_ETAG_SIZE];
-    rest_etag(object, tag);
     http_rq_add_header(rq, "ETag", tag);
     bool same = http_rq_method(rq) == HTTP_GET &&
                 rest_tag_listed(http_rq_header(rq, "If-None-Match"), slice_str(tag));
@@ -287,11 +305,22 @@ bool rest_fresh(struct http_rq *rq, const struct js *object)
     return !same;
 }
 
+bool rest_fresh(struct http_rq *rq, const struct js *object)
+{
+    char tag[REST_ETAG_SIZE];
+    rest_etag(object, tag);
+    return answer_tag(rq, tag);
+}
+
 void rest_object(struct http_rq *rq, const struct js *object)
 {
-    if (rest_fresh(rq, object)) {
-        reply_json(rq, 200, object);
+    char tag[REST_ETAG_SIZE];
+    struct buf text = BUF_MAX(64 * MIB);
+    write_tagged(object, &text, tag);
+    if (answer_tag(rq, tag)) {
+        reply_text(rq, 200, &text);
     }
+    buf_deinit(&text);
 }
 
 bool rest_match(struct http_rq *rq, const struct js *now)

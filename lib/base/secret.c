@@ -40,10 +40,7 @@ bool secret_eq(struct slice a, struct slice b)
 
 void secret_wipe(void *p, size_t n)
 {
-    volatile unsigned char *v = p;
-    while (n--) {
-        *v++ = 0;
-    }
+    explicit_bzero(p, n);
 }
 
 void secret_wipe_buf(struct buf *b)

@@ -309,27 +309,15 @@ bool js_next(const struct js *obj, struct js_iter *it, const char **out_name, st
     return true;
 }
 
+static int add_piece(const char *piece, size_t n, void *out)
+{
+    return buf_push(out, slice_of(piece, n)) ? -1 : 0;
+}
+
 void js_write(const struct js *j, enum js_form form, struct buf *out)
 {
-    enum { FIRST = 256 }; /* what is kept is mostly short, and must not hold more than it needs */
-
     size_t flags = JSON_ENCODE_ANY | (form == JS_PRETTY ? JSON_INDENT(2) : JSON_COMPACT);
-    size_t want = out->max - out->len < FIRST ? out->max - out->len : FIRST;
-    if (buf_reserve(out, want)) {
-        out->full = true;
-        return;
-    }
-    size_t n = json_dumpb(raw(j), buf_tail(out), buf_room(out), flags);
-    if (n > buf_room(out)) {
-        if (buf_reserve(out, n)) {
-            out->full = true;
-            return;
-        }
-        n = json_dumpb(raw(j), buf_tail(out), buf_room(out), flags);
-    }
-    if (n) {
-        buf_commit(out, n);
-    } else {
+    if (json_dump_callback(raw(j), add_piece, out, flags)) {
         out->full = true;
     }
 }

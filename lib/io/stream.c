@@ -222,7 +222,7 @@ static int unseal(struct stream *s)
 
 static int read_sealed(struct stream *s)
 {
-    char raw[READ_STEP];
+    UNFILLED char raw[READ_STEP];
     ssize_t n = recv(s->watch.fd, raw, sizeof raw, 0);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
