@@ -93,6 +93,7 @@ struct agent {
     struct pool *pool;
     struct view view;
     struct control *control;
+    struct login *login; /* somebody is asked to let us in (login.c) */
     struct serve_entry serve[AGENT_FUNNELS];
     struct list uplinks, visitors, clients;
     struct tls_ctx *visitor_tls; /* NULL until there is a certificate */
@@ -112,7 +113,15 @@ typedef void (*control_done_fn)(
 struct control_call;
 struct control_call *control_post(
     struct agent *a, const char *path, struct js *take_body, control_done_fn fn, void *arg);
+/* Without a token, also of a server that is not ours yet. */
+struct control_call *control_ask(struct agent *a,
+                                 const char *control,
+                                 const char *path,
+                                 struct js *take_body,
+                                 control_done_fn fn,
+                                 void *arg);
 void control_call_cancel(struct control_call *c); /* takes NULL */
+/* auth_key "": a person is asked (login.h). */
 struct control_call *control_register(struct agent *a,
                                       const char *url,
                                       struct slice auth_key,

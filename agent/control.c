@@ -72,6 +72,16 @@ control_post(struct agent *a, const char *path, struct js *take_body, control_do
     return call(a, &q, take_body, fn, arg);
 }
 
+struct control_call *control_ask(struct agent *a,
+                                 const char *control,
+                                 const char *path,
+                                 struct js *take_body,
+                                 control_done_fn fn,
+                                 void *arg)
+{
+    return call(a, &(struct ask){"POST", control, path, S("")}, take_body, fn, arg);
+}
+
 void control_call_cancel(struct control_call *c)
 {
     if (c) {
@@ -90,13 +100,15 @@ struct control_call *control_register(struct agent *a,
     struct js *j = js_object();
     struct buf spki = BUF_MAX(64);
     text_hex(&spki, slice_of(a->state.transport_spki, 32));
-    js_set_str(j, "authKey", auth_key);
+    if (auth_key.n) {
+        js_set_str(j, "authKey", auth_key);
+    }
     js_set_cstr(j, "hostname", hostname);
     js_set_cstr(j, "os", "linux");
     js_set_cstr(j, "version", AGENT_VERSION);
     js_set_str(j, "transportKey", buf_slice(&spki));
     buf_deinit(&spki);
-    return call(a, &(struct ask){"POST", url, "/node/v1/register", S("")}, j, fn, arg);
+    return control_ask(a, url, "/node/v1/register", j, fn, arg);
 }
 
 /* ---- the wanted set ---- */

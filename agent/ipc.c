@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/login.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -30,6 +31,7 @@ struct client {
     struct serve_entry wanted; /* of `serve`: it is in no table before the node may */
     int port;                  /* of a foreground funnel that lives with us; 0: none */
     bool busy, ended, told_lock;
+    bool joining; /* waits until a person lets this machine in */
     struct retire retire;
 };
 
@@ -153,10 +155,10 @@ static bool need_login(struct client *c)
     if (c->a->state.token.len && !c->a->state.down) {
         return true;
     }
-    client_fail(
-        c, "FNL-103", 69, "this node is not logged in",
-        c->a->state.down ? "it was switched off by funnel down" : "no control server knows it yet",
-        c->a->state.down ? "funnel up" : "funnel up --control https://… --auth-key file:PATH");
+    client_fail(c, "FNL-103", 69, "this node is not logged in",
+                c->a->state.down ? "it was switched off by funnel down"
+                                 : "no control server knows it yet",
+                c->a->state.down ? "funnel up" : "funnel up --control https://…");
     return false;
 }
 
@@ -224,6 +226,16 @@ static void op_status(struct client *c, const struct js *rq)
     client_ok(c, j, false);
 }
 
+static void joined(struct client *c)
+{
+    const struct agent_state *s = &c->a->state;
+    struct js *out = js_object();
+    js_set_cstr(out, "name", s->name);
+    js_set_cstr(out, "user", s->user);
+    js_set_cstr(out, "ipv4", s->ipv4);
+    client_ok(c, out, false);
+}
+
 static void on_registered(void *arg, int err, long status, const char *why, const struct js *j)
 {
     struct client *c = arg;
@@ -240,29 +252,52 @@ static void on_registered(void *arg, int err, long status, const char *why, cons
                     fix.n ? fix_text : "check the URL, the CA file and the network");
         return;
     }
-    struct agent_state *s = &a->state;
-    buf_clear(&s->token);
-    buf_add(&s->token, js_get_str(j, "nodeToken"));
-    bool ok = slice_copy(js_get_str(j, "nodeId"), s->node_id, sizeof s->node_id) &&
-              slice_copy(js_get_str(j, "name"), s->name, sizeof s->name) &&
-              slice_copy(js_get_str(j, "user"), s->user, sizeof s->user) &&
-              slice_copy(js_get_str(j, "tailnet"), s->tailnet, sizeof s->tailnet) &&
-              slice_copy(js_get_str(j, "ipv4"), s->ipv4, sizeof s->ipv4) &&
-              slice_copy(js_get_str(j, "ipv6"), s->ipv6, sizeof s->ipv6) && s->token.len;
-    s->down = false;
-    if (!ok || state_save(s) < 0) {
-        client_fail(c, "FNL-105", 1, "the registration could not be kept",
-                    "the state directory cannot be written", "look at its space and permissions");
-        return;
+    const char *fault = login_take(a, a->state.control, j);
+    login_end(a); /* nobody needs to be asked any more */
+    if (fault) {
+        client_fail(c, "FNL-105", 1, "the registration could not be kept", fault,
+                    "look at its space and permissions");
+    } else {
+        joined(c);
     }
-    log_info("registered", F_STR("name", s->name));
-    control_stop(a);
-    control_start(a);
-    struct js *out = js_object();
-    js_set_cstr(out, "name", s->name);
-    js_set_cstr(out, "user", s->user);
-    js_set_cstr(out, "ipv4", s->ipv4);
-    client_ok(c, out, false);
+}
+
+/* ---- to be let in by a person (login.c) ---- */
+
+void ipc_login_link(struct agent *a, const struct login_link *link)
+{
+    LIST_FOREACH (l, &a->clients) {
+        struct client *c = LIST_ENTRY(l, struct client, link);
+        if (c->joining && !c->ended) {
+            struct js *j = js_object();
+            js_set_cstr(j, "event", "approval");
+            js_set_cstr(j, "text", "To let this machine in, open:");
+            js_set_cstr(j, "url", link->url);
+            js_set_cstr(j, "matchCode", link->code);
+            js_set_cstr(j, "expires", link->expires);
+            client_event(c, j);
+        }
+    }
+}
+
+void ipc_login_done(struct agent *a)
+{
+    LIST_FOREACH (l, &a->clients) {
+        struct client *c = LIST_ENTRY(l, struct client, link);
+        if (c->joining && !c->ended) {
+            joined(c);
+        }
+    }
+}
+
+void ipc_login_failed(struct agent *a, const struct login_failure *f)
+{
+    LIST_FOREACH (l, &a->clients) {
+        struct client *c = LIST_ENTRY(l, struct client, link);
+        if (c->joining && !c->ended) {
+            client_fail(c, f->code, f->exit, f->message, f->why, f->fix);
+        }
+    }
 }
 
 static void op_up(struct client *c, const struct js *rq)
@@ -270,8 +305,8 @@ static void op_up(struct client *c, const struct js *rq)
     struct agent *a = c->a;
     struct slice key = js_get_str(rq, "authKey"), url = js_get_str(rq, "control"),
                  host = js_get_str(rq, "hostname");
-    char hostname[200] = "node";
-    if (!key.n && a->state.token.len) {
+    char hostname[200] = "node", control[sizeof a->state.control];
+    if (!key.n && a->state.token.len && !a->view.refused) {
         a->state.down = false;
         err_ignore(state_save(&a->state)); /* worst case: down again after a restart */
         control_start(a);
@@ -280,16 +315,16 @@ static void op_up(struct client *c, const struct js *rq)
         client_ok(c, out, false);
         return;
     }
-    if (!key.n || (!url.n && !a->state.control[0])) {
-        client_fail(c, "FNL-106", 2, "an auth key and a control server are needed",
-                    "this node has none yet", "funnel up --control https://… --auth-key file:PATH");
+    if (!url.n && !a->state.control[0]) {
+        client_fail(c, "FNL-106", 2, "a control server is needed", "this node knows none yet",
+                    "funnel up --control https://control.example.net");
         return;
     }
     while (url.n && url.p[url.n - 1] == '/') {
         url.n--;
     }
-    if (url.n && (!slice_starts(url, S("https://")) ||
-                  !slice_copy(url, a->state.control, sizeof a->state.control))) {
+    text_cut(control, sizeof control, "%s", a->state.control);
+    if (url.n && (!slice_starts(url, S("https://")) || !slice_copy(url, control, sizeof control))) {
         client_fail(c, "FNL-107", 2, "the control server's URL is not usable",
                     "it must begin with https://", "--control https://control.example.net");
         return;
@@ -297,7 +332,13 @@ static void op_up(struct client *c, const struct js *rq)
     if (!host.n || !slice_copy(host, hostname, sizeof hostname)) {
         err_ignore(gethostname(hostname, sizeof hostname - 1)); /* "node" then */
     }
-    c->call = control_register(a, a->state.control, key, hostname, on_registered, c);
+    if (key.n) {
+        text_cut(a->state.control, sizeof a->state.control, "%s", control);
+        c->call = control_register(a, a->state.control, key, hostname, on_registered, c);
+    } else {
+        c->joining = true;
+        login_begin(a, control, hostname);
+    }
 }
 
 /* A background entry is replaced by a background one only: a foreground funnel would take it along

@@ -463,8 +463,7 @@ static bool hopeless(struct ladder *l)
     const struct view *v = &l->a->view;
     if (v->refused) {
         client_fail(l->c, "FNL-206", 77, "control does not know this node any more",
-                    "it was deleted, or its key has expired",
-                    "funnel up --control https://… --auth-key file:PATH");
+                    "it was deleted, or its key has expired", "funnel up");
     } else if (v->lock[0]) {
         client_fail(l->c, "FNL-205", 77, "every public URL of this tailnet is switched off",
                     v->lock, "wait until an owner, admin or network admin opens them again");

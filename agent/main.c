@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 
 #include "agent/agent.h"
+#include "agent/login.h"
 #include "lib/base/err.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -69,6 +70,7 @@ static int run(struct agent *a)
     service_notify("READY=1");
     int rc = loop_run(a->lp);
     ipc_stop(a);
+    login_end(a);
     uplink_stop_all(a);
     control_stop(a);
     for (int i = 0; i < 5; i++) {

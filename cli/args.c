@@ -191,12 +191,13 @@ static bool says_off(int count, char **w)
 
 static int take_command(struct cli_args *a, enum cli_command command, int count, char **w)
 {
-    const int most = command == CLI_HELP ? 2 : 1;
+    const int most = command == CLI_HELP || command == CLI_UP ? 2 : 1;
     if (count > most) {
         return refuse("one word too many", w[most], "funnel --help");
     }
     a->command = command;
     a->topic = count > 1 ? w[1] : NULL;
+    a->control = command == CLI_UP && count > 1 ? w[1] : a->control;
     return 0;
 }
 
@@ -286,7 +287,8 @@ void cli_usage(FILE *to)
         "  funnel --bg 3000                 the same, until `funnel off`\n"
         "  funnel --https=8443 3000         on another public port (443, 8443, 10000)\n"
         "\n"
-        "  funnel up --control URL --auth-key file:PATH   join a tailnet\n"
+        "  funnel up URL                    join a tailnet: a person opens a link\n"
+        "  funnel up URL --auth-key file:PATH             the same, by a key\n"
         "  funnel status [--json]           what is served, through which relays\n"
         "  funnel [--https=PORT] off        stop one    funnel reset   stop all\n"
         "  funnel enable                    ask for the right to use Funnel\n"
@@ -310,8 +312,8 @@ static const struct {
     {"FNL-103", "This node belongs to no tailnet yet, or was switched off by `funnel down`."},
     {"FNL-104", "Control refused the registration: the auth key is wrong, used or expired."},
     {"FNL-105", "funneld could not write its state directory: look at its space and permissions."},
-    {"FNL-106", "`funnel up` needs a control server and an auth key, the key from a file: on the "
-                "command line everybody on this machine could read it."},
+    {"FNL-106", "`funnel up` needs a control server. An auth key comes from a file: on the command "
+                "line everybody on this machine could read it."},
     {"FNL-107", "The control server is named by a URL that begins with https://."},
     {"FNL-108", "Another command serves this public port."},
     {"FNL-109", "A target is a port of this machine, HOST:PORT, or http://HOST:PORT."},
@@ -323,6 +325,8 @@ static const struct {
     {"FNL-115", "The command and funneld are of different versions: restart funneld."},
     {"FNL-116",
      "`funnel request list` shows the requests of this node that control still tells of."},
+    {"FNL-117", "A person looked at this machine's request to join and said no."},
+    {"FNL-118", "Nobody opened the link of `funnel up` in time: it is valid for 15 minutes."},
     {"FNL-201", "The tailnet's policy does not give this node the attribute `funnel`."},
     {"FNL-202", "Somebody denied the request. It can be asked again after 10 minutes."},
     {"FNL-203", "Nobody decided in time, or the request was withdrawn, or the node was renamed."},

@@ -212,7 +212,7 @@ void render_status(const struct js *s)
                  origin = js_get_str(control, "origin");
     struct slice state = js_get_str(cert, "state"), until = js_get_str(cert, "notAfter");
     if (!js_get_bool(s, "loggedIn", false)) {
-        puts("This node is not logged in. Run: funnel up --control https://… --auth-key file:PATH");
+        puts("This node is not logged in. Run: funnel up https://control.example.net");
         return;
     }
     printf("node     " SLICE_FMT "  (" SLICE_FMT ")%s\n", SLICE_ARG(name), SLICE_ARG(user),

@@ -304,7 +304,11 @@ int talk(const struct cli_args *args)
     if (rc == -1) {
         rc = unreachable(args);
     }
-    if (rc == -2) {
+    if (rc == -2 && args->command == CLI_UP) {
+        render_error("FNL-204", "nobody has decided yet", "funneld goes on waiting",
+                     "run the command again: it takes up the same link while that is valid");
+        rc = EXIT_PENDING;
+    } else if (rc == -2) {
         char fix[160];
         text_cut(fix, sizeof fix, "funnel wait %s, or the same command again: both take it up",
                  t.request);
