@@ -133,7 +133,8 @@ static void put_code_choice(struct showing *s)
 static void put_diff(struct buf *out, struct slice diff)
 {
     struct slice line;
-    buf_adds(out, "<pre class=diff><code>");
+    buf_adds(out,
+             "<pre class=diff tabindex=0 role=group aria-label=\"diff of the policy file\"><code>");
     while (diff.n && slice_split(&diff, '\n', &line)) {
         int c = line.n ? line.p[0] : ' ';
         buf_addf(out, "<span class=%s>",
@@ -233,6 +234,21 @@ static void put_ports(struct showing *s, unsigned ports)
     buf_adds(&s->out, "</fieldset>");
 }
 
+/* "2 hours"; what is not whole is said in the next smaller unit. */
+static void put_length(struct buf *out, int64_t seconds)
+{
+    static const struct {
+        int64_t seconds;
+        const char *words;
+    } units[] = {{86400, "days"}, {3600, "hours"}, {60, "minutes"}, {1, "seconds"}};
+
+    size_t i = 0;
+    while (i + 1 < ARRAY_LEN(units) && seconds % units[i].seconds) {
+        i++;
+    }
+    buf_addf(out, "%lld %s", (long long)(seconds / units[i].seconds), units[i].words);
+}
+
 static void put_durations(struct showing *s)
 {
     static const struct {
@@ -254,8 +270,10 @@ static void put_durations(struct showing *s)
     if (!known) {
         buf_addf(&s->out,
                  "<label class=\"choice inline\"><input type=radio name=seconds value=%lld checked>"
-                 " <span>%lld minutes (asked for)</span></label> ",
-                 (long long)wanted, (long long)(wanted + 59) / 60);
+                 " <span>",
+                 (long long)wanted);
+        put_length(&s->out, wanted);
+        buf_adds(&s->out, " (asked for)</span></label> ");
     }
     buf_adds(&s->out, "</fieldset>");
 }
@@ -364,8 +382,36 @@ static void put_waiting(struct showing *s)
         "<div class=row><button id=cancel class=quiet>Withdraw this request</button></div></form>");
 }
 
+/* What an approval gave, and until when. */
+static void put_given(struct showing *s)
+{
+    struct store_grant g;
+    if (store_grant_of_request(s->app->db, s->request.id, &g)) {
+        return;
+    }
+    html_fmt(&s->out, "<dl id=given><dt>Granted to<dd>%s", g.selector);
+    if (g.ports[0]) {
+        html_fmt(&s->out, "<dt>Ports<dd>%s", g.ports);
+    }
+    buf_adds(&s->out, "<dt>Until<dd>");
+    if (g.expires.s) {
+        page_time(&s->out, g.expires);
+    } else {
+        buf_adds(&s->out, "revoked");
+    }
+    if (g.ended.s) {
+        buf_adds(&s->out, "<dt>Ended<dd>");
+        page_time(&s->out, g.ended);
+        html_fmt(&s->out, " (%s)", g.why);
+    } else if (g.overdue.s) {
+        html_fmt(&s->out, "<dt>Overdue<dd class=bad>%s", g.why);
+    }
+    buf_adds(&s->out, "</dl>");
+}
+
 static void put_outcome(struct showing *s)
 {
+    bool granted = strcmp(s->request.state, "granted") == 0;
     const struct store_request *r = &s->request;
     html_fmt(&s->out, "<p id=outcome role=status>This request is <b>%s</b>", r->state);
     if (r->decided_by[0]) {
@@ -379,6 +425,9 @@ static void put_outcome(struct showing *s)
         html_fmt(&s->out, " (%s)", r->reason);
     }
     buf_adds(&s->out, ".</p>");
+    if (granted) {
+        put_given(s);
+    }
     if (s->there && s->decides && store_node_barred(s->app->db, s->node.id) == 0) {
         open_form(s, "allow");
         buf_adds(&s->out,

@@ -1,17 +1,22 @@
 """Requests and decisions against a real control on loopback (console-api.md section 4): who sees, who decides, what is
 written, and what ends by itself. The tests play the nodes, the relays and the people."""
 import json
+import os
+import pathlib
 import re
+import shutil
+import subprocess
 import threading
 import time
 
 import pytest
 
-from cluster import wait_for
+from cluster import ROOT, wait_for
 from control import OWNER, Client, Control
-from person import Anonymous, Person, set_up
+from person import PASSWORD, Anonymous, Person, set_up
 
 pytestmark = pytest.mark.loopback
+BROWSER = ROOT / "tests/browser"
 
 BOB, NED, MAX, AUDITOR, MEMBER, OTHER = ("bob@example.com", "ned@example.com", "max@example.com", "aud@example.com",
                                          "mia@example.com", "oz@example.com")
@@ -588,3 +593,38 @@ def test_an_old_session_proves_itself_again(fresh):
     assert state(fresh, asked)[0] == "pending" and policy(fresh) == START
     with fresh.db() as db:
         db.execute("UPDATE sessions SET verified = verified + 700")
+
+
+# ---- in a browser ----
+
+def test_somebody_elses_request_in_a_browser(fresh):
+    if not (BROWSER / "node_modules").exists() or not shutil.which("node"):
+        pytest.skip("tests/browser has no node_modules: scripts/test runs npm ci there")
+    out = pathlib.Path(os.environ.get("OPENFUNNEL_PICTURES") or fresh.folder / "pictures").resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    fresh.relay("in-a-browser").close()
+    asked = ask(fresh, "web-1", reason="demo for the board", seconds=7200)
+    head, before = audit_head(fresh), revisions(fresh)
+    done = subprocess.run([shutil.which("node"), BROWSER / "request.mjs", fresh.origin, out, asked.path, asked.code, BOB, PASSWORD],
+                          capture_output=True, text=True, timeout=200, cwd=BROWSER)
+    assert done.returncode == 0, done.stderr[-3000:]
+    shown = json.loads(done.stdout)
+    assert shown["problems"] == []
+    assert shown["focus"] == "H1" and 690 <= shown["settled"] < 3000 and shown["againDisabled"] is True
+    assert shown["codes"] == 3 and shown["picked"] == 0
+    assert shown["stops"][0] == "match" and "grant" in shown["stops"] and "approve" in shown["stops"]
+    assert "openfunnel.org/cap/funnel" in shown["portsDiff"] and "8443" not in shown["portsDiff"]
+    assert "not the code" in shown["wrong"]
+    assert shown["framed"] == [0] and shown["foreignForm"].endswith("/login")
+    assert f"granted by {BOB}" in shown["outcome"].replace("\n", " ") and shown["otherTab"] < 3000
+    assert shown["back"] == 0 and shown["reloaded"] == 1
+    # What was shown is what was done, byte for byte; twice clicked is done once.
+    assert revisions(fresh) == before + 1 and len(audit(fresh, head, "FUNNEL.APPROVE")) == 1
+    with fresh.db() as db:
+        old, new = (t[0] for t in reversed(db.execute("SELECT text FROM policies ORDER BY id DESC LIMIT 2").fetchall()))
+    shown_added = [line[1:] for line in shown["diff"].split("\n") if line.startswith("+")]
+    assert text_of(new).replace("".join(line + "\n" for line in shown_added), "", 1) == text_of(old), shown["diff"]
+
+
+def text_of(blob):
+    return blob.decode() if isinstance(blob, bytes) else blob

@@ -339,6 +339,47 @@ static void odd_texts(void **state)
     buf_deinit(&out);
 }
 
+/* Adds, and adds again to what came out: nothing is left to do then. */
+static void add_ports(const char *before, const struct policy_ports *ports, const char *after)
+{
+    struct buf out = BUF_MAX(TEXT_MAX), again = BUF_MAX(TEXT_MAX);
+    struct policy_diags diags;
+    enum policy_edit_result wanted = strcmp(before, after) == 0 ? POLICY_UNCHANGED : POLICY_SPLICED;
+    assert_int_equal(
+        policy_add_funnel_ports(slice_str(before), S("a@b"), S(""), ports, &out, &diags), wanted);
+    policy_diags_free(&diags);
+    assert_string_equal(buf_cstr(&out), after);
+    assert_int_equal(
+        policy_add_funnel_ports(buf_slice(&out), S("a@b"), S(""), ports, &again, &diags),
+        POLICY_UNCHANGED);
+    policy_diags_free(&diags);
+    buf_deinit(&out);
+    buf_deinit(&again);
+}
+
+/* An entry counts as there when it names exactly these ports. */
+static void add_with_ports(void **state)
+{
+    (void)state;
+#define APP(ports) ", \"app\": {\"openfunnel.org/cap/funnel\": [{\"ports\": [" ports "]}]}"
+#define ENTRY(app) "{\"target\": [\"a@b\"], \"attr\": [\"funnel\"]" app "}"
+#define NEW(ports)                                                             \
+    "{\n\t\"target\": [\"a@b\"],\n\t\"attr\":   [\"funnel\"],\n\t\"app\":    " \
+    "{\"openfunnel.org/cap/funnel\": [{\"ports\": [" ports "]}]}\n}"
+    const struct slice list[] = {S("443"), S("8443")};
+    struct policy_ports one = {list, 1}, both = {list, 2}, any = {NULL, 0};
+    add_ports("{\"nodeAttrs\":[" ENTRY("") "]}", &one,
+              "{\"nodeAttrs\":[" ENTRY("") ", " NEW("\"443\"") "]}");
+    add_ports("{\"nodeAttrs\":[" ENTRY(APP("\"443\"")) "]}", &one,
+              "{\"nodeAttrs\":[" ENTRY(APP("\"443\"")) "]}");
+    add_ports("{\"nodeAttrs\":[" ENTRY(APP("\"443\"")) "]}", &both,
+              "{\"nodeAttrs\":[" ENTRY(APP("\"443\"")) ", " NEW("\"443\", \"8443\"") "]}");
+    add_ports("{\"nodeAttrs\":[" ENTRY(APP("\"8443\", \"443\"")) "]}", &both,
+              "{\"nodeAttrs\":[" ENTRY(APP("\"8443\", \"443\"")) "]}");
+    add_ports("{\"nodeAttrs\":[" ENTRY(APP("\"443\"")) "]}", &any,
+              "{\"nodeAttrs\":[" ENTRY(APP("\"443\"")) "]}");
+}
+
 static void many_steps(void **state)
 {
     (void)state;
@@ -392,11 +433,12 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cases),        cmocka_unit_test(add_spliced),
-        cmocka_unit_test(add_covered),  cmocka_unit_test(remove_spliced),
-        cmocka_unit_test(groups),       cmocka_unit_test(owners),
-        cmocka_unit_test(ports_follow), cmocka_unit_test(odd_texts),
-        cmocka_unit_test(many_steps),   cmocka_unit_test(refused),
+        cmocka_unit_test(cases),          cmocka_unit_test(add_spliced),
+        cmocka_unit_test(add_covered),    cmocka_unit_test(remove_spliced),
+        cmocka_unit_test(groups),         cmocka_unit_test(owners),
+        cmocka_unit_test(ports_follow),   cmocka_unit_test(odd_texts),
+        cmocka_unit_test(add_with_ports), cmocka_unit_test(many_steps),
+        cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,42 @@ static void expect(size_t i, int line, const char *pointer, const char *text)
     assert_int_equal(why.reasons[i].line, line);
 }
 
+static bool approves(const char *policy, const char *node)
+{
+    char complaint[256];
+    AUTO(policy_facts_unrefp) struct policy_facts *f = NULL;
+    AUTO(policy_snapshot_unrefp) struct policy_snapshot *s = NULL;
+    struct policy_diags diags;
+    struct policy *p = NULL;
+    assert_int_equal(policy_facts_read(slice_str(facts_text), complaint, &f), 0);
+    assert_int_equal(policy_load(slice_str(policy), f, &diags, &p), 0);
+    assert_int_equal(policy_evaluate(p, f, &s), 0);
+    const struct policy_device *d = policy_facts_find(f, slice_str(node));
+    bool yes = policy_approves_funnel(s, (size_t)(d - f->devices));
+    policy_unref(p);
+    policy_diags_free(&diags);
+    return yes;
+}
+
+/* autoApprovers.funnel names owners and tags; a suspended owner and a guest get nothing. */
+static void approves_itself(void **state)
+{
+    (void)state;
+    static const char group[] =
+        "{\"groups\":{\"group:dev\":[\"cy@example.com\",\"sus@example.com\"]},"
+        "\"autoApprovers\":{\"funnel\":[\"group:dev\",\"tag:web\"]},\"tagOwners\":{\"tag:web\":[]}}";
+    static const char role[] = "{\"autoApprovers\":{\"funnel\":[\"autogroup:admin\"]}}";
+    assert_true(approves(group, "cy-desk"));
+    assert_true(approves(group, "web1"));
+    assert_false(approves(group, "ann-lap"));
+    assert_false(approves(group, "sus-pc"));
+    assert_false(approves(group, "bare"));
+    assert_true(approves(role, "ann-lap")); /* an owner is an admin too */
+    assert_false(approves(role, "cy-desk"));
+    assert_false(approves("{\"autoApprovers\":{\"funnel\":[\"autogroup:member\"]}}", "ext1"));
+    assert_false(approves("{}", "ann-lap"));
+}
+
 #define TAGS "\"tagOwners\":{\"tag:web\":[],\"tag:db\":[],\"tag:x\":[]}"
 
 static void gives(void **state)
@@ -292,9 +328,15 @@ static void ports(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gives),  cmocka_unit_test(app_and_switch), cmocka_unit_test(nobody),
-        cmocka_unit_test(misses), cmocka_unit_test(matches),        cmocka_unit_test(nearest_first),
-        cmocka_unit_test(many),   cmocka_unit_test(ports),
+        cmocka_unit_test(gives),
+        cmocka_unit_test(app_and_switch),
+        cmocka_unit_test(nobody),
+        cmocka_unit_test(misses),
+        cmocka_unit_test(matches),
+        cmocka_unit_test(nearest_first),
+        cmocka_unit_test(many),
+        cmocka_unit_test(ports),
+        cmocka_unit_test(approves_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
