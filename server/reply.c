@@ -18,13 +18,29 @@ void reply_text(struct http_rq *rq, int status, struct buf *json)
     http_rq_reply(rq, status, "application/json", buf_slice(json));
 }
 
+/* Sentences quote what was sent, and may have been cut inside of a character: JSON holds no such
+ * thing, and an answer without its message would help nobody. */
+static void set_words(struct js *j, const char *name, const char *words)
+{
+    char text[1024];
+    if (text_utf8_valid(slice_str(words))) {
+        js_set_cstr(j, name, words);
+        return;
+    }
+    text_cut(text, sizeof text, "%s", words);
+    for (char *c = text; *c; c++) {
+        *c = (unsigned char)*c < 0x80 ? *c : '?';
+    }
+    js_set_cstr(j, name, text);
+}
+
 void reply_problem(struct http_rq *rq, const struct problem *p)
 {
     AUTO(js_freep) struct js *j = js_object();
-    js_set_cstr(j, "message", p->message);
+    set_words(j, "message", p->message);
     js_set(j, "data", js_array());
     js_set_cstr(j, "code", p->code);
-    js_set_cstr(j, "fix", p->fix);
+    set_words(j, "fix", p->fix);
     js_set_cstr(j, "requestId", http_rq_id(rq));
     js_set_int(j, "status", p->status);
     reply_json(rq, p->status, j);

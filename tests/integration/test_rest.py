@@ -91,6 +91,11 @@ def test_the_rest_of_what_is_refused(c):
     problem(member("GET", HOOKS), 403, "role.missing")
 
 
+def test_a_message_that_quotes_half_a_character_is_still_one(c):
+    for body in ('{"endpointUrl": "\\u202\ud7ff"}', '{"endpointUrl": "é', '"\x00é'):
+        assert "line 1" in problem(c.owner()("POST", HOOKS, body), 400, "body.invalid")["message"]
+
+
 def test_unknown_members_are_named(c):
     a = c.owner()("POST", HOOKS, HOOK | {"endpointURL": "x", "ev\"il\r\nX-A: b": 1})
     assert a.status == 200 and a.headers["Warning"] == '299 - "unknown members are ignored: endpointURL, ev?il??X-A:?b"', a.headers
