@@ -66,9 +66,14 @@ int ctl_requests_deny(struct ctl *c);
 int ctl_kill_switch(struct ctl *c);
 
 /* record.c */
+int ctl_status(struct ctl *c);
 int ctl_whoami(struct ctl *c);
 int ctl_audit(struct ctl *c);
 int ctl_webhooks_list(struct ctl *c);
 int ctl_webhooks_create(struct ctl *c);
 int ctl_webhooks_test(struct ctl *c);
 int ctl_webhooks_delete(struct ctl *c);
+
+/* local.c: on the server's own machine */
+int ctl_setup_link(struct ctl *c);
+int ctl_reset_login(struct ctl *c);

@@ -61,6 +61,7 @@ enum {
     CTL_OPT_GRANT = 1u << 20,  /* how wide an approval is */
     CTL_OPT_PERIOD = 1u << 21, /* of the audit log */
     CTL_OPT_EVENTS = 1u << 22,
+    CTL_OPT_LOCAL = 1u << 23, /* works on the server's own store */
 };
 
 struct ctl_args {
@@ -70,7 +71,7 @@ struct ctl_args {
     const char *facts, *target, *comment, *color, *output, *limit;
     const char *server, *key, *ca_file, *if_match, *message, *rev, *from, *to;
     const char *role, *state, *reason, *kind, *tags, *scopes, *description, *expires;
-    const char *grant, *ports, *code, *start, *end, *actor, *event, *events;
+    const char *grant, *ports, *code, *start, *end, *actor, *event, *events, *config;
     bool reusable, ephemeral, preauthorized, yes;
     bool json, write, check, format, strict, force, effects, help, version;
 };

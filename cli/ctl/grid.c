@@ -168,6 +168,19 @@ static void fill(struct grid *g, const struct js *rows)
     }
 }
 
+/* Ends with the last cell that says something: no blanks at the end of a line. */
+static void put_row(const struct ctl *c, const struct grid *g, size_t row)
+{
+    const struct ctl_cell *cells = g->cells + row * g->column_count;
+    size_t last = g->column_count - 1;
+    while (last && !cells[last].text.len) {
+        last--;
+    }
+    for (size_t at = 0; at <= last; at++) {
+        put_cell(c, &cells[at], (struct look){g->widths[at], g->columns[at].right, at == last});
+    }
+}
+
 void ctl_put_table(const struct ctl *c,
                    const struct ctl_column *columns,
                    size_t count,
@@ -178,9 +191,10 @@ void ctl_put_table(const struct ctl *c,
     g.cells = mem_new_array(g.row_count * count, sizeof *g.cells);
     fill(&g, rows);
     make_fit(g.widths, count, screen_width());
+    for (size_t row = 0; row < g.row_count; row++) {
+        put_row(c, &g, row);
+    }
     for (size_t i = 0; i < g.row_count * count; i++) {
-        size_t at = i % count;
-        put_cell(c, &g.cells[i], (struct look){g.widths[at], columns[at].right, at + 1 == count});
         buf_deinit(&g.cells[i].text);
     }
     mem_free(g.cells);

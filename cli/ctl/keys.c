@@ -3,6 +3,7 @@
 
 #include "cli/ctl/admin.h"
 #include "cli/ctl/commands.h"
+#include "lib/base/clock.h"
 #include "lib/base/secret.h"
 #include "lib/base/text.h"
 
@@ -27,8 +28,12 @@ static void cell_kind(const struct js *row, struct ctl_cell *out)
 
 static void cell_state(const struct js *row, struct ctl_cell *out)
 {
+    char now[WALL_TEXT_SIZE];
+    struct slice expires = js_get_str(row, "expires");
     bool revoked = js_get_str(row, "revoked").n, invalid = js_get_bool(row, "invalid", false);
-    buf_adds(&out->text, revoked ? "revoked" : invalid ? "expired" : "good");
+    wall_format(wall_now(), now);
+    bool over = expires.n && slice_cmp(expires, slice_str(now)) < 0;
+    buf_adds(&out->text, revoked ? "revoked" : over ? "expired" : invalid ? "used" : "good");
     out->colour = revoked || invalid ? "\033[31m" : "\033[32m";
 }
 

@@ -5,6 +5,7 @@
 
 #include "cli/ctl/admin.h"
 #include "cli/ctl/commands.h"
+#include "cli/ctl/report.h"
 #include "lib/base/text.h"
 
 /* ---- public URLs ---- */
@@ -190,6 +191,28 @@ int ctl_requests_list(struct ctl *c)
     return rc;
 }
 
+/* What each width of a grant would change; the one that is preselected in full. */
+static int put_choices(const struct ctl *c, const struct js *changes)
+{
+    const struct js *choices = js_get(changes, "choices");
+    struct slice preselected = js_get_str(changes, "preselected");
+    int rc = 0;
+    for (size_t i = 0; i < js_len(choices); i++) {
+        const struct js *one = js_at(choices, i);
+        bool chosen = slice_eq(js_get_str(one, "grant"), preselected);
+        printf("\n%s--grant ", ctl_paint(c->colour_out && chosen, "\033[1m"));
+        ctl_put_clean(stdout, c->utf8, js_get_str(one, "grant"));
+        printf("%s  ", ctl_paint(c->colour_out && chosen, "\033[0m"));
+        struct slice why = js_get_str(one, "why");
+        ctl_put_clean(stdout, c->utf8, why.n ? why : js_get_str(one, "text"));
+        puts(chosen ? " (preselected)" : "");
+        if (chosen && !rc) {
+            rc = ctl_put_diff(c, "policy", "policy with it", js_get_str(one, "diff"));
+        }
+    }
+    return rc;
+}
+
 /* With the change that approving makes. */
 int ctl_requests_show(struct ctl *c)
 {
@@ -209,7 +232,7 @@ int ctl_requests_show(struct ctl *c)
         return rc ? rc : ctl_put_answer(c, requests.schema, whole);
     }
     ctl_put_record(c, request_details, ARRAY_LEN(request_details), whole);
-    return CTL_OK;
+    return put_choices(c, js_get(whole, "changes"));
 }
 
 /* The ports of --ports "443,8443" as numbers. */

@@ -33,6 +33,101 @@ int ctl_whoami(struct ctl *c)
     return CTL_OK;
 }
 
+/* ---- status ---- */
+
+/* How many rows of a list there are, and of how many `test` holds. */
+struct tally {
+    const char *path, *failed;
+    bool (*test)(const struct js *row);
+    size_t count, marked;
+};
+
+static bool is_ready(const struct js *row)
+{
+    const struct js *steps = js_get(row, "readiness");
+    for (size_t i = 0; i < js_len(steps); i++) {
+        if (!slice_eq(js_get_str(js_at(steps, i), "state"), S("ok"))) {
+            return false;
+        }
+    }
+    return js_len(steps) > 0;
+}
+
+static bool waits(const struct js *row)
+{
+    return !js_get_bool(row, "authorized", true);
+}
+
+static bool needs_approval(const struct js *row)
+{
+    return slice_eq(js_get_str(row, "status"), S("needs-approval"));
+}
+
+static bool any(const struct js *row)
+{
+    return row != NULL;
+}
+
+static int take(struct ctl_remote *r, struct tally *t)
+{
+    AUTO(js_freep) struct js *j = NULL;
+    int rc = ctl_call(r, &(struct ctl_call){"GET", t->path, NULL, t->failed}, &j);
+    const struct js *rows = rc ? NULL : ctl_rows(j);
+    t->count = js_len(rows);
+    for (size_t i = 0; i < t->count; i++) {
+        t->marked += t->test(js_at(rows, i));
+    }
+    return rc;
+}
+
+static void put_tally(
+    const struct ctl *c, const char *title, const struct tally *t, const char *word, bool good)
+{
+    bool notable = good ? t->marked < t->count : t->marked > 0;
+    printf("%-10s%5zu   %s%zu %s%s\n", title, t->count,
+           ctl_paint(c->colour_out && notable, "\033[33m"), t->marked, word,
+           ctl_paint(c->colour_out && notable, "\033[0m"));
+}
+
+static int put_status_json(const struct ctl *c, const struct ctl_remote *r, const struct tally *t)
+{
+    AUTO(js_freep) struct js *j = js_object();
+    js_set_cstr(j, "server", ctl_remote_url(r));
+    js_set_int(j, "funnels", (int64_t)t[0].count);
+    js_set_int(j, "funnelsReachable", (int64_t)t[0].marked);
+    js_set_int(j, "requestsPending", (int64_t)t[1].count);
+    js_set_int(j, "nodes", (int64_t)t[2].count);
+    js_set_int(j, "nodesNeedApproval", (int64_t)t[2].marked);
+    js_set_int(j, "users", (int64_t)t[3].count);
+    js_set_int(j, "usersNeedApproval", (int64_t)t[3].marked);
+    return ctl_put_answer(c, "funnelctl.status/1", j);
+}
+
+int ctl_status(struct ctl *c)
+{
+    AUTO(ctl_remote_closep) struct ctl_remote *r = NULL;
+    struct tally t[] = {
+        {CTL_TAILNET "/funnels", "cannot list what is public", is_ready, 0, 0},
+        {CTL_TAILNET "/funnel-requests?state=pending", "cannot list requests", any, 0, 0},
+        {CTL_TAILNET "/devices", "cannot list the nodes", waits, 0, 0},
+        {CTL_TAILNET "/users", "cannot list the users", needs_approval, 0, 0},
+    };
+    int rc = ctl_remote_open(c, &r);
+    for (size_t i = 0; !rc && i < ARRAY_LEN(t); i++) {
+        rc = take(r, &t[i]);
+    }
+    if (rc || c->args.json) {
+        return rc ? rc : put_status_json(c, r, t);
+    }
+    printf("%s%s%s\n\n", ctl_paint(c->colour_out, "\033[1m"), ctl_remote_url(r),
+           ctl_paint(c->colour_out, "\033[0m"));
+    put_tally(c, "public", &t[0], "reachable from outside", true);
+    put_tally(c, "requests", &t[1], "waiting for somebody to decide", false);
+    put_tally(c, "machines", &t[2], "waiting for approval", false);
+    put_tally(c, "users", &t[3], "waiting for approval", false);
+    return CTL_OK;
+}
+
 /* ---- the audit log ---- */
 
 static void cell_actor(const struct js *row, struct ctl_cell *out)
