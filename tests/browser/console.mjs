@@ -1,50 +1,12 @@
 // console.mjs ORIGIN OUT_DIR: every screen of the console in a real browser, against the real server: axe-core in light, dark,
 // at 320 px and with 200 % text, refused CSP and calls to elsewhere, pictures for people. Prints one JSON object of what it saw.
 import { readFileSync } from 'node:fs';
-import { chromium } from 'playwright-core';
+import { openConsole } from './console-open.mjs';
 
 const [origin, out] = process.argv.slice(2);
 const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-const shown = { problems: [], outside: [], screens: {} };
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--disable-component-update'] });
-
-async function open() {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ignoreHTTPSErrors: true, locale: 'en-GB' });
-  const page = await context.newPage();
-  page.on('request', (r) => !r.url().startsWith(origin) && !r.url().startsWith('data:') && shown.outside.push(r.url()));
-  // What the server does not have yet answers 404, which a page says in words; the browser's own console line is not a fault.
-  page.on('console', (m) => m.type() === 'error' && !/status of 404/.test(m.text()) && shown.problems.push(`${page.url()}: ${m.text()}`));
-  page.on('pageerror', (e) => shown.problems.push(`${page.url()}: ${e}`));
-  await page.addInitScript(() => {
-    window.refused = [];
-    document.addEventListener('securitypolicyviolation', (e) => window.refused.push(`${e.violatedDirective} ${e.blockedURI} ${e.sourceFile}`));
-  });
-  return page;
-}
-
-async function signIn(page) {
-  await page.goto(`${origin}/`);
-  await page.fill('#login', 'ann@example.com');
-  await page.fill('#password', 'correct horse battery');
-  await page.keyboard.press('Enter');
-  await page.waitForURL('**/console/');
-}
-
-/** As waitForFunction, which the strict policy would refuse: it evaluates text inside the page. */
-async function until(page, fn, arg) {
-  for (let i = 0; i < 200; i++) {
-    if (await page.evaluate(fn, arg)) return;
-    await page.waitForTimeout(50);
-  }
-  throw new Error(`never: ${fn} on ${page.url()}`);
-}
-
-async function settled(page) {
-  await page.waitForSelector('h1');
-  await until(page, () => !document.querySelector('.loading') && [...document.querySelectorAll('.editor')].every((e) => e.shadowRoot));
-}
+const { browser, open, signIn, until, settled, shown } = await openConsole(origin);
 
 /** axe is evaluated, not loaded: a script element would be refused, as it should be. */
 async function check(page, name, how) {

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
 import urllib.parse
 
@@ -158,6 +159,39 @@ def test_every_screen(control):
             assert (out / f"console-{name}{form}.png").stat().st_size > 5000, name
 
 
+
+
+def test_what_people_do(control):
+    """By keyboard alone: a policy edit and a key; the button that gives Funnel; the second language; longer texts, either way."""
+    shown, _ = browser("console-do.mjs", control, "policy,key,funnel,skip,german,longer")
+    assert shown["problems"] == [] and shown["outside"] == [] and shown["refused"] == []
+    assert "line 2, column 3" in shown["lint"] and shown["lintMarks"] == 1
+    assert shown["leftByTab"] and "+// written by keyboard" in shown["reviewed"] and shown["said"] == "The policy is saved."
+    policy = control.owner()("GET", "/api/v2/tailnet/-/acl").text
+    assert policy.endswith('// written by keyboard, "quotes" stay as typed\n') and "/* only the shop, for now */" in policy
+    assert shown["afterSave"] == "editor" and shown["keyFocus"] == "Create key", "the focus comes back to where it was"
+    assert shown["key"].startswith("fnl-auth-")
+    assert '+' in shown["edit"] and "autogroup:member" in shown["edit"]
+    assert shown["firstStop"] == "Skip to the content" and shown["skippedTo"] == "main"
+    assert "Geräte" in shown["german"]
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    c = console_data.populated(tmp_path_factory.mktemp("crowded"))
+    console_data.many_machines(c, 10000)
+    yield c
+    console_data.close(c)
+
+
+def test_ten_thousand_machines(crowded):
+    shown, _ = browser("console-do.mjs", crowded, "machines")
+    assert shown["machines"] == "10,004 machines" and shown["lastRow"] == "10005" and shown["rowsInPage"] < 60
+    print(f"filter: {[round(x) for x in shown['filterMs']]} ms; a step of scrolling: {[round(x) for x in shown['scrollMs']]} ms of processor time")
+    assert statistics.median(shown["filterMs"]) <= 100
+    assert max(shown["scrollMs"]) <= 50
+    assert shown["kept"] == "1 machine", "the filter stands in the address"
+    assert shown["problems"] == [] and shown["refused"] == []
 
 
 # ---- "Add Funnel to policy" ----

@@ -17,6 +17,12 @@ function Waiting() {
   return n ? <span class="count"><span aria-hidden="true">{num(n)}</span><span class="away">{tn('nav.waiting', n)}</span></span> : null;
 }
 
+/** Nobody should look for a fault where somebody has closed everything. */
+function Closed() {
+  const { data } = useData<{ locked: boolean; by?: string; reason?: string }>(`${TAILNET}/funnel-lock`, ['settings', 'funnels']);
+  return data?.locked ? <p class="closed" role="status"><span class="strong">{t('lock.on')}.</span> {data.by}{data.reason && ` · “${data.reason}”`} · <a href={to('settings')}>{t('lock')}</a></p> : null;
+}
+
 function Live() {
   const state = liveState.value;
   return <span class={`pulse ${state}`} title={t(`live.${state}.text` as Key)}><i aria-hidden="true" />{t(`live.${state}` as Key)}</span>;
@@ -73,7 +79,7 @@ export function Frame({ children }: { children: ComponentChildren }) {
           <div class="foot"><Live /><SignedIn /></div>
         </div>
       </header>
-      <main id="main" tabIndex={-1}>{children}</main>
+      <main id="main" tabIndex={-1}><Closed />{children}</main>
       <Said />
     </div>
   );

@@ -14,11 +14,10 @@ interface Props<T> {
   items: T[];
   label: string;
   columns: string[];
-  keyOf: (item: T) => string;
   row: (item: T) => ComponentChildren; // its cells
 }
 
-export function VirtualTable<T>({ items, label, columns, keyOf, row }: Props<T>) {
+export function VirtualTable<T>({ items, label, columns, row }: Props<T>) {
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 600, row: 52 });
   useEffect(() => {
@@ -45,13 +44,15 @@ export function VirtualTable<T>({ items, label, columns, keyOf, row }: Props<T>)
   const top = Math.min(view.top, Math.max(0, items.length * view.row - view.height));
   const from = Math.max(0, Math.trunc(top / view.row) - SPARE);
   const until = Math.min(items.length, Math.ceil((top + view.height) / view.row) + SPARE);
+  // Rows that scroll out at one end come in again at the other: changing a row is cheaper than making one.
+  const slots = Math.max(1, Math.ceil(view.height / view.row) + 2 * SPARE + 1);
   return (
     <div class="vt" role="table" aria-label={label} aria-rowcount={items.length + 1}>
       <div class="vt-head" role="rowgroup"><div role="row" class="vt-row" aria-rowindex={1}>{columns.map((c) => <span role="columnheader" key={c}>{c}</span>)}</div></div>
       <div class="vt-box" role="rowgroup" ref={box} tabIndex={0} aria-label={label}>
         <div class="vt-all" role="presentation" style={{ height: `${items.length * view.row}px` }}>
           {items.slice(from, until).map((item, i) => (
-            <div role="row" class="vt-row" key={keyOf(item)} aria-rowindex={from + i + 2} style={{ transform: `translateY(${(from + i) * view.row}px)` }}>{row(item)}</div>
+            <div role="row" class="vt-row" key={(from + i) % slots} aria-rowindex={from + i + 2} style={{ transform: `translateY(${(from + i) * view.row}px)` }}>{row(item)}</div>
           ))}
         </div>
       </div>

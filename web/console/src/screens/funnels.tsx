@@ -12,8 +12,7 @@ const bytes = (n?: number): string | undefined => (n === undefined ? undefined :
 function Row({ f }: { f: Funnel }) {
   return (
     <tr>
-      <td data-label={t('funnels.url')}><a href={to('funnels', f.id)} class="strong break">{shortUrl(f.url)}</a></td>
-      <td data-label={t('funnels.target')}><code class="break">{f.target}</code></td>
+      <td data-label={t('funnels.url')}><a href={to('funnels', f.id)} class="strong break">{shortUrl(f.url)}</a><p class="dim break"><span aria-hidden="true">→ </span><span class="away">{t('funnels.target')}: </span><code>{f.target}</code></p></td>
       <td data-label={t('owner')} class="break">{f.user || t('tagged')}</td>
       <td data-label={t('funnels.since')}><Time at={f.since ?? f.created} /></td>
       <td data-label={t('funnels.ready')}><span class="state-cell"><Dots of={f} /><Verdict of={f} /></span></td>
@@ -38,7 +37,7 @@ function List() {
         <Card>
           <p class="dim" role="status">{tn('funnels.count', shown.length)}</p>
           <table class="list">
-            <thead><tr><th scope="col">{t('funnels.url')}</th><th scope="col">{t('funnels.target')}</th><th scope="col">{t('owner')}</th><th scope="col">{t('funnels.since')}</th><th scope="col">{t('funnels.ready')}</th></tr></thead>
+            <thead><tr><th scope="col">{t('funnels.url')}</th><th scope="col">{t('owner')}</th><th scope="col">{t('funnels.since')}</th><th scope="col">{t('funnels.ready')}</th></tr></thead>
             <tbody>{shown.map((f) => <Row f={f} key={f.id} />)}</tbody>
           </table>
         </Card>

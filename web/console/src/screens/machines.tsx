@@ -108,7 +108,7 @@ function List() {
           <Filters devices={d.devices} />
           <Card class="flush">
             <p class="dim count-line" role="status">{tn('machines.count', shown.length)}</p>
-            {shown.length ? <VirtualTable items={shown} label={t('nav.machines')} keyOf={(x) => x.nodeId} row={cells}
+            {shown.length ? <VirtualTable items={shown} label={t('nav.machines')} row={cells}
               columns={[t('machine.name'), t('owner'), t('machine.os'), t('state'), t('machine.seen')]} /> : <Empty title={t('machines.nomatch')} text={t('machines.nomatch.text')} />}
           </Card>
         </>
