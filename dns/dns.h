@@ -83,3 +83,36 @@ struct dns_probe *dns_probe_txt(struct loop *lp,
                                 dns_probe_fn fn,
                                 void *arg);
 void dns_probe_cancel(struct dns_probe *p);
+
+/*
+ * The addresses of a name as one server gives them, over UDP: A and AAAA in one go. RD as asked;
+ * with DNS_LOOKUP_AUTHORITY the answer must be authoritative. Asked again every 500 ms, 2 s at
+ * most. Asynchronous on the loop.
+ */
+enum dns_lookup_mode { DNS_LOOKUP_AUTHORITY, DNS_LOOKUP_RESOLVER };
+
+enum dns_lookup_answer {
+    DNS_LOOKUP_FOUND,
+    DNS_LOOKUP_NONE,    /* no such name, or no address at it */
+    DNS_LOOKUP_REFUSED, /* SERVFAIL, REFUSED, not authoritative */
+    DNS_LOOKUP_SILENT,
+};
+
+#define DNS_LOOKUP_MAX 16
+
+struct dns_lookup_result {
+    enum dns_lookup_answer answer;
+    struct addr addresses[DNS_LOOKUP_MAX]; /* without a port */
+    size_t count;
+};
+
+typedef void (*dns_lookup_fn)(void *arg, const struct dns_lookup_result *r);
+struct dns_lookup;
+/* NULL: the server cannot be asked from here, or the name is none; fn is not called then. */
+struct dns_lookup *dns_lookup_start(struct loop *lp,
+                                    const struct addr *server,
+                                    struct slice name,
+                                    enum dns_lookup_mode mode,
+                                    dns_lookup_fn fn,
+                                    void *arg);
+void dns_lookup_cancel(struct dns_lookup *l); /* takes NULL; fn is not called any more */

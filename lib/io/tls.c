@@ -479,3 +479,18 @@ void tls_session_use(struct tls *t, struct tls_session *s)
         SSL_SESSION_free(copy);
     }
 }
+
+static bool asn1_seconds(const ASN1_TIME *t, int64_t *out)
+{
+    struct tm tm;
+    bool ok = t && ASN1_TIME_to_tm(t, &tm) == 1;
+    *out = ok ? (int64_t)timegm(&tm) : 0;
+    return ok;
+}
+
+bool tls_peer_validity(const struct tls *t, int64_t *out_not_before, int64_t *out_not_after)
+{
+    X509 *cert = SSL_get0_peer_certificate(t->ssl);
+    return cert && asn1_seconds(X509_get0_notBefore(cert), out_not_before) &&
+           asn1_seconds(X509_get0_notAfter(cert), out_not_after);
+}

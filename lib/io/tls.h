@@ -106,6 +106,8 @@ struct slice tls_alpn(const struct tls *t);
 struct slice tls_sni(const struct tls *t);    /* server side */
 const char *tls_version(const struct tls *t); /* "TLSv1.3" */
 bool tls_peer_spki(const struct tls *t, uint8_t out[TLS_SPKI_SIZE]);
+/* Seconds since 1970 between which the peer says its certificate holds. */
+bool tls_peer_validity(const struct tls *t, int64_t *out_not_before, int64_t *out_not_after);
 bool tls_exporter(struct tls *t, const char *label, uint8_t *out, size_t n);
 int tls_peer_verify_error(const struct tls *t); /* 0 or the X509_V_ERR code, for messages */
 
