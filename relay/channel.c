@@ -103,6 +103,7 @@ static void send_report(struct channel *c)
     AUTO(js_freep) struct js *j = js_object();
     struct js *nodes = js_array();
     js_set_int(j, "version", r->routes.version);
+    js_set_int(j, "time", wall_now().s);
     rsession_each(r, add_node, nodes);
     js_set(j, "nodes", nodes);
     js_set(j, "counters", counters(r));

@@ -21,4 +21,5 @@ void api_oauth_token(void *app, struct http_rq *rq);
 
 /* A use of a key by an API call: noted once a minute. */
 void key_noted(struct app *a, struct http_rq *rq, const struct store_key *k);
-void keys_minute(struct app *a); /* tokens that have run out go; keys that soon will are announced */
+void keys_minute(
+    struct app *a); /* tokens that have run out go; keys that soon will are announced */

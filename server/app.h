@@ -44,6 +44,8 @@ struct config {
     int64_t dns_ttl;
     char *acme_runner, *acme_hook, *acme_caa;
     int64_t acme_hook_uid;
+    char *probe_resolver, *metrics_listen;
+    int64_t events_streams;
     char *webhook_ca;
     char *oidc_issuer, *oidc_client, *oidc_secret, *oidc_label, *oidc_ca;
     struct conf_list oidc_scopes, oidc_domains, oidc_groups;
@@ -93,6 +95,10 @@ struct app {
     struct policy_live *live;
     struct bus *bus;
     struct certs *certs;
+    struct presence *presence;
+    struct ready *ready;
+    struct events *events;
+    struct meta *meta;
     struct webhooks *webhooks;
     struct oidc *oidc; /* NULL: not configured */
     struct names *names;
@@ -106,6 +112,7 @@ struct app {
     struct funnel_lock lock;
     struct approval_waits *waits;
     bool grant_ending; /* approval_end.c: an edit of the policy is under way */
+    bool stopping;
 };
 
 #define APP_PATH_SIZE 512
@@ -250,7 +257,6 @@ void api_diff_text(void *app, struct http_rq *rq);
 void api_rollback(void *app, struct http_rq *rq);
 void api_settings_get(void *app, struct http_rq *rq);
 void api_settings_patch(void *app, struct http_rq *rq);
-void api_funnels(void *app, struct http_rq *rq);
 void api_whoami(void *app, struct http_rq *rq);
 void api_health(void *app, struct http_rq *rq);
 void page_login(void *app, struct http_rq *rq);

@@ -12,6 +12,9 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "server/bus_priv.h"
+#include "server/events.h"
+#include "server/presence.h"
+#include "server/ready.h"
 
 enum { CHANGES_KEPT = 10000, SCAN_BATCH = 64 };
 
@@ -19,6 +22,7 @@ static const int64_t keep_alive = SECONDS(20);
 static const int64_t turn_budget = MS(2);
 
 static void on_wake(void *arg);
+static void mark_all(struct bus *b, unsigned kinds);
 
 static struct slice key_of(const int64_t *id)
 {
@@ -35,10 +39,27 @@ static void push_relay(struct relay_stream *r, struct slice line)
     }
 }
 
+/* A relay came or went: what nodes and people are told about public URLs may differ. */
+static void relays_moved(struct bus *b)
+{
+    AUTO(db_tx_endp) struct db_tx *tx = db_begin(b->a->db);
+    if (tx && store_topic(b->a->db, b->a->tailnet.id, "ingress", 0) == 0) {
+        err_ignore(db_commit(&tx)); /* browsers see it with the next change then */
+    }
+    ready_change(b->a, 0);
+    mark_all(b, BUS_ONLINE);
+    bus_wake(b->a);
+}
+
 static void relay_gone(void *arg)
 {
     struct relay_stream *r = arg;
+    struct bus *b = r->bus;
     log_info("relay.stream_closed", F_STR("relay", r->relay_id));
+    presence_relay_closed(b->a->presence, r->relay);
+    if (!b->a->stopping) {
+        relays_moved(b);
+    }
     list_unlink(&r->link);
     mem_free(r);
 }
@@ -50,12 +71,14 @@ void bus_add_relay(struct app *a, struct http_rq *rq, const struct store_relay *
     *r = (struct relay_stream){.bus = a->bus, .relay = relay->id};
     memcpy(r->relay_id, relay->stable_id, sizeof r->relay_id);
     list_push_back(&a->bus->relays, &r->link);
+    presence_relay_open(a->presence, relay->id);
     bus_routes_snapshot(a->bus->routes, a->bus->cursor, relay->stable_id, &line);
     r->out = http_rq_stream(rq, "application/x-ndjson", relay_gone, r);
     http_stream_limit(r->out, BUS_RELAY_MAX);
     push_relay(r, buf_slice(&line));
     log_info("relay.stream_open", F_STR("relay", relay->name));
     buf_deinit(&line);
+    relays_moved(a->bus);
 }
 
 /* True: there was something to say. */
@@ -80,6 +103,8 @@ static bool tell_relays(struct bus *b, struct bus_delta *d)
 static void drop_node_stream(void *arg)
 {
     struct node_stream *s = arg, *first = map_get(s->bus->by_node, key_of(&s->node));
+    presence_node_closed(s->bus->a->presence, s->node);
+    ready_change(s->bus->a, s->node);
     list_unlink(&s->link);
     list_unlink(&s->due_link);
     if (first != s) {
@@ -117,6 +142,8 @@ void bus_add_node(struct app *a, struct http_rq *rq, const struct store_node *n)
     *s = (struct node_stream){.bus = a->bus, .node = n->id};
     list_push_back(&a->bus->nodes, &s->link);
     list_init(&s->due_link);
+    presence_node_open(a->presence, n->id);
+    ready_change(a, n->id);
     s->next_same = map_set(a->bus->by_node, key_of(&n->id), s);
     s->out = http_rq_stream(rq, "application/x-ndjson", drop_node_stream, s);
     node_stream_update(s, BUS_EVERYTHING);
@@ -205,8 +232,12 @@ static void note(void *arg, int64_t seq, struct slice name, int64_t node)
     if (kind == BUS_NODE) {
         queue_push(&c->nodes, node);
     }
+    if (kind == BUS_NODE || kind == BUS_FUNNEL) {
+        ready_funnels_changed(c->bus->a, node);
+    }
     if (kind) {
         mark_node(c->bus, node, kind);
+        ready_change(c->bus->a, node);
     }
 }
 
@@ -242,6 +273,7 @@ static void read_log(struct bus *b)
     }
     if (c.everyone) {
         mark_all(b, c.everyone);
+        ready_change(b->a, 0);
     }
     if (c.seen & BUS_REQUEST) {
         approval_waits_look(b->a);
@@ -304,6 +336,7 @@ static void on_wake(void *arg)
 {
     struct bus *b = arg;
     read_log(b);
+    events_wake(b->a);
     struct mono end = mono_after(mono_now(), turn_budget);
     if (!run_routes(b, end) || !run_nodes(b, end)) {
         bus_wake(b->a);

@@ -10,6 +10,8 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 #include "server/bus_priv.h"
+#include "server/chan_report.h"
+#include "server/ready.h"
 
 enum { TOKEN_LIFE_S = 86400, REQUESTS_SHOWN_S = 600 };
 
@@ -189,6 +191,11 @@ static struct js *build_funnels(struct member_build *b)
     return bus_funnels(b->a, b->n);
 }
 
+static struct js *build_off(struct member_build *b)
+{
+    return report_offs(b->a, b->n);
+}
+
 static struct js *build_certificate(struct member_build *b)
 {
     struct js *j = js_object();
@@ -264,11 +271,17 @@ static const struct {
     struct js *(*build)(struct member_build *b);
     unsigned kinds;
 } members[BUS_MEMBERS] = {
-    {"self", build_self, BUS_NODE | BUS_USER}, {"caps", build_caps, RIGHTS},
-    {"certNames", build_cert_names, BUS_NODE}, {"funnelPorts", build_ports, RIGHTS},
-    {"control", build_control, BUS_SETTINGS},  {"relays", build_relays, BUS_NODE | BUS_RELAY},
-    {"funnels", build_funnels, FUNNELS},       {"certificate", build_certificate, BUS_CERTIFICATE},
-    {"requests", build_requests, BUS_REQUEST}, {"lock", build_lock, BUS_SETTINGS},
+    {"self", build_self, BUS_NODE | BUS_USER},
+    {"caps", build_caps, RIGHTS},
+    {"certNames", build_cert_names, BUS_NODE},
+    {"funnelPorts", build_ports, RIGHTS},
+    {"control", build_control, BUS_SETTINGS},
+    {"relays", build_relays, BUS_NODE | BUS_RELAY},
+    {"funnels", build_funnels, FUNNELS},
+    {"certificate", build_certificate, BUS_CERTIFICATE},
+    {"requests", build_requests, BUS_REQUEST},
+    {"lock", build_lock, BUS_SETTINGS},
+    {"off", build_off, BUS_FUNNEL},
 };
 
 /* ---- the stream ---- */
@@ -359,7 +372,7 @@ static const char *funnel_state(struct app *a, const struct store_node *n)
 {
     struct store_cert c;
     bool certified = store_cert(a->db, n->id, &c, NULL, NULL) == 0 && c.not_after.s > wall_now().s;
-    return certified && store_node_online_relays(a->db, n->id) > 0 ? "open" : "waiting";
+    return certified && ready_node_at_relay(a, n->id) ? "open" : "waiting";
 }
 
 static void add_funnel(void *arg, const struct store_funnel *f)

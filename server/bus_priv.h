@@ -4,7 +4,7 @@
 #include "server/app.h"
 
 enum {
-    BUS_MEMBERS = 10,
+    BUS_MEMBERS = 11,
     BUS_TOKENS_MAX = 16,
     BUS_LINE_MAX = 1024 * 1024, /* of a node's stream */
     BUS_RELAY_MAX = 64 * 1024 * 1024

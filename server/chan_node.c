@@ -7,6 +7,8 @@
 #include "lib/base/secret.h"
 #include "lib/base/text.h"
 #include "server/app.h"
+#include "server/chan_report.h"
+#include "server/store_ready.h"
 
 enum { FUNNELS_MAX = 3 };
 
@@ -61,10 +63,21 @@ static void read_wanted(const struct js *list, int64_t node, struct wanted *w)
     }
 }
 
+/* What was switched off from here stays off until the node has said that it heard. */
+static void drop_off(void *arg, const struct store_off *o)
+{
+    struct wanted *w = arg;
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->items[i].port == o->port) {
+            w->items[i] = w->items[--w->count];
+        }
+    }
+}
+
 static int put_wanted(struct app *a, int64_t node, struct wanted *w)
 {
     static const int64_t ports[] = {443, 8443, 10000};
-    int rc = 0;
+    int rc = store_offs_each(a->db, node, drop_off, w);
     for (size_t i = 0; rc >= 0 && rc != STORE_CONFLICT && i < ARRAY_LEN(ports); i++) {
         const struct store_funnel *f = NULL;
         for (size_t k = 0; k < w->count; k++) {
@@ -78,7 +91,8 @@ static int put_wanted(struct app *a, int64_t node, struct wanted *w)
 
 void node_funnels(void *app, struct http_rq *rq)
 {
-    static const struct js_field fields[] = {{"funnels", JS_ARRAY, true, FUNNELS_MAX}};
+    static const struct js_field fields[] = {{"funnels", JS_ARRAY, true, FUNNELS_MAX},
+                                             {"heardOff", JS_ARRAY, false, FUNNELS_MAX}};
     struct app *a = app;
     struct store_node *n = &auth_identity(rq)->node;
     AUTO(js_freep) struct js *j = reply_body(rq, fields, ARRAY_LEN(fields));
@@ -97,8 +111,11 @@ void node_funnels(void *app, struct http_rq *rq)
         return;
     }
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
-    int rc = tx ? put_wanted(a, n->id, &w) : -EIO;
-    rc = !rc && w.changed ? store_change(a->db, a->tailnet.id, "funnel", n->id) : rc;
+    const struct js *heard = js_get(j, "heardOff");
+    int rc = tx ? report_heard_off(a, n->id, heard) : -EIO;
+    rc = rc ? rc : put_wanted(a, n->id, &w);
+    rc = !rc && (w.changed || js_len(heard)) ? store_change(a->db, a->tailnet.id, "funnel", n->id)
+                                             : rc;
     rc = rc ? rc : db_commit(&tx);
     if (rc) {
         reply_broken(rq, rc);

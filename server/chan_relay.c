@@ -6,6 +6,8 @@
 #include "lib/base/log.h"
 #include "lib/base/secret.h"
 #include "server/app.h"
+#include "server/presence.h"
+#include "server/ready.h"
 
 static bool write_member(const struct js *j, const char *name, char *out, size_t size)
 {
@@ -165,6 +167,21 @@ static void find_difference(void *arg, const struct store_node *n)
     o->differs = o->differs || told != (rc == 0);
 }
 
+static void note_presence(struct app *a, int64_t relay, const struct js *j)
+{
+    bool was = presence_relay_up(a->presence, relay);
+    const struct js *c = js_get(j, "counters");
+    presence_relay_report(a->presence, relay, (struct wall){js_get_int(j, "time", 0)});
+    struct presence_relay *p = presence_relay_counters(a->presence, relay);
+    p->visitors = js_get_int(c, "visitors", 0);
+    p->refused = js_get_int(c, "refused", 0);
+    p->bytes_in = js_get_int(c, "bytesIn", 0);
+    p->bytes_out = js_get_int(c, "bytesOut", 0);
+    if (was != presence_relay_up(a->presence, relay)) {
+        ready_change(a, 0);
+    }
+}
+
 void relay_report(void *app, struct http_rq *rq)
 {
     static const struct js_field fields[] = {{"version", JS_INT, true, 0},
@@ -175,6 +192,7 @@ void relay_report(void *app, struct http_rq *rq)
     if (!j) {
         return;
     }
+    note_presence(a, r->id, j);
     struct online o = {.relay = r->id, .nodes = js_get(j, "nodes"), .a = a};
     int rc = store_nodes_each(a->db, find_difference, &o);
     rc = rc ? rc : o.rc;

@@ -50,6 +50,12 @@ const struct conf_option config_options[] = {
      .help = "API calls a second per credential; 0: no limit"},
     {.key = "api.burst", .kind = CONF_INT, .offset = AT(api_burst), .fallback = "100", .min = 1, .max = 1000000,
      .help = "API calls at once per credential"},
+    {.key = "probe.resolver", .kind = CONF_STR, .offset = AT(probe_resolver), .fallback = "system",
+     .help = "who is asked whether the world sees our names: system (resolv.conf), IP:port, or off"},
+    {.key = "metrics.listen", .kind = CONF_STR, .offset = AT(metrics_listen), .fallback = "",
+     .help = "loopback IP:port for /metrics, /readyz and /healthz, plain HTTP; empty: none"},
+    {.key = "events.streams", .kind = CONF_INT, .offset = AT(events_streams), .fallback = "10", .min = 1, .max = 100000,
+     .help = "event streams that one key or session may have open"},
     {.key = "webhooks.caFile", .kind = CONF_STR, .offset = AT(webhook_ca), .fallback = "",
      .help = "roots that receivers' certificates are checked against; empty: the system's"},
     {.key = "webhooks.privateAddresses", .kind = CONF_BOOL, .offset = AT(webhook_private), .fallback = "false",
@@ -93,6 +99,19 @@ bool config_check(const struct config *cfg, char *out_why, size_t why_size)
         strlen(name) > ZONE_MAX) {
         text_cut(out_why, why_size, "zone \"%s\" is not a lower-case host name of at most %d bytes",
                  cfg->zone, ZONE_MAX);
+        return false;
+    }
+    struct addr at;
+    if (*cfg->metrics_listen &&
+        (!addr_parse(slice_str(cfg->metrics_listen), &at) || !addr_is_loopback(&at))) {
+        text_cut(out_why, why_size, "metrics.listen \"%s\" is not a loopback IP:port",
+                 cfg->metrics_listen);
+        return false;
+    }
+    if (strcmp(cfg->probe_resolver, "system") != 0 && strcmp(cfg->probe_resolver, "off") != 0 &&
+        !addr_parse(slice_str(cfg->probe_resolver), &at)) {
+        text_cut(out_why, why_size, "probe.resolver \"%s\" is not system, off or an IP:port",
+                 cfg->probe_resolver);
         return false;
     }
     for (size_t i = 0; i < cfg->name_servers.count; i++) {

@@ -12,6 +12,10 @@
 #include "lib/io/service.h"
 #include "server/api_keys.h"
 #include "server/app.h"
+#include "server/events.h"
+#include "server/meta.h"
+#include "server/presence.h"
+#include "server/ready.h"
 #include "server/registration.h"
 
 enum { EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78, HASH_THREADS = 2, BACKLOG = 4096 };
@@ -128,6 +132,7 @@ static int start_all(struct app *a, char *why, size_t size)
     a->rest = rest_new(a);
     a->registrations = registrations_new(a);
     a->nodes = nodes_new(a);
+    a->presence = presence_new();
     rc = rc < 0 ? rc : app_open_store(a, why, size);
     if (rc == 0 && store_tailnet(a->db, &a->tailnet)) {
         text_cut(why, size, "nothing is initialised here; run: funnel-control init");
@@ -145,12 +150,15 @@ static int start_all(struct app *a, char *why, size_t size)
         a->waits = approval_waits_new(a);
         a->oidc = oidc_new(a);
         rc = bus_start(a);
+        rc = rc < 0 ? rc : ready_start(a);
+        rc = rc < 0 ? rc : events_start(a);
         if (rc < 0) {
             text_cut(why, size, "the database could not be read: %s", db_error(a->db));
         }
     }
     rc = rc < 0 ? rc : certs_start(a, why, size);
-    return rc < 0 ? rc : start_http(a, why, size);
+    rc = rc < 0 ? rc : start_http(a, why, size);
+    return rc < 0 ? rc : meta_start(a, why, size);
 }
 
 static int run(struct app *a)
@@ -165,9 +173,13 @@ static int run(struct app *a)
     log_info("ready", F_STR("origin", a->cfg.origin), F_STR("tailnet", a->tailnet.name));
     int rc = loop_run(a->lp);
     service_notify("STOPPING=1");
+    a->stopping = true;
+    meta_stop(a);
     http_server_free(a->http);
     approval_waits_free(a->waits);
     nodes_flush(a);
+    events_stop(a);
+    ready_stop(a);
     webhooks_free(a->webhooks);
     oidc_free(a->oidc);
     certs_stop(a);
@@ -180,6 +192,7 @@ static int run(struct app *a)
     rest_free(a->rest);
     registrations_free(a->registrations);
     nodes_free(a->nodes);
+    presence_free(a->presence);
     db_close(a->db);
     return rc < 0 ? EXIT_UNAVAILABLE : 0;
 }

@@ -221,7 +221,8 @@ static bool changes_by_itself(const char *name)
 {
     static const char *const members[] = {
         "lastSeen", "connectedToControl", "lastUsed",  "lastUsedAddress", "currentlyConnected",
-        "bytes",    "readiness",          "readyTime", "online",          "relays"};
+        "bytes",    "readiness",          "readyTime", "online",          "relays",
+        "ready",    "sessions",           "connected"};
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         if (strcmp(members[i], name) == 0) {
             return true;

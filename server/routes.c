@@ -1,11 +1,16 @@
 /* The table of calls: method, path, body cap, who may ask. */
 #include "server/api_devices.h"
 #include "server/api_dns.h"
+#include "server/api_funnels.h"
 #include "server/api_grant.h"
 #include "server/api_keys.h"
+#include "server/api_public.h"
 #include "server/api_users.h"
 #include "server/app.h"
 #include "server/audit.h"
+#include "server/chan_report.h"
+#include "server/events.h"
+#include "server/meta.h"
 #include "server/openapi.h"
 #include "server/page_console.h"
 #include "server/registration.h"
@@ -109,7 +114,6 @@ const struct http_route app_routes[] = {
      api_attribute_set},
     {HTTP_DELETE, DEVICE "/attributes/{key}", 0, API(PERM_MACHINES_WRITE, SCOPE_DEVICES_POSTURE),
      api_attribute_delete},
-    {HTTP_GET, TAILNET "/funnels", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_funnels},
     {HTTP_GET, TAILNET "/funnel-requests", 0, API(PERM_NONE, SCOPE_FUNNEL), api_requests},
     {HTTP_GET, "/api/v2/funnel-requests/{id}", 0, API(PERM_NONE, SCOPE_FUNNEL), api_request},
     {HTTP_POST, "/api/v2/funnel-requests/{id}/approve", SMALL,
@@ -120,6 +124,19 @@ const struct http_route app_routes[] = {
      api_request_cancel},
     {HTTP_GET, "/api/v2/funnel-requests/{id}/wait", 0, API(PERM_NONE, SCOPE_FUNNEL),
      api_request_wait},
+    /* Public URLs. PERM_NONE: everybody has their own; the handler looks. */
+    {HTTP_GET, TAILNET "/funnels", 0, API(PERM_NONE, SCOPE_FUNNEL), api_funnels},
+    {HTTP_GET, "/api/v2/funnels/{id}", 0, API(PERM_NONE, SCOPE_FUNNEL), api_funnel},
+    {HTTP_DELETE, "/api/v2/funnels/{id}", 0, API(PERM_NONE, SCOPE_FUNNEL), api_funnel_delete},
+    {HTTP_POST, "/api/v2/funnels/{id}/probe", SMALL,
+     ROUTE_NEEDS(ROUTE_API | ROUTE_READS, PERM_NONE, SCOPE_FUNNEL), api_funnel_probe},
+    {HTTP_GET, TAILNET "/certificates", 0, API(PERM_NONE, SCOPE_FUNNEL), api_certificates},
+    {HTTP_POST, "/api/v2/certificates/{id}/renew", SMALL, API(PERM_NONE, SCOPE_FUNNEL),
+     api_certificate_renew},
+    {HTTP_GET, TAILNET "/ingresses", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_ingresses},
+    {HTTP_GET, TAILNET "/events", 0, API(PERM_NONE, SCOPE_FUNNEL), api_events},
+    {HTTP_GET, "/api/v2/status", 0, API(PERM_CONSOLE, SCOPE_FUNNEL), api_status},
+    {HTTP_GET, "/api/v2/version", 0, API(PERM_NONE, SCOPE_NONE), api_version},
     {HTTP_GET, TAILNET "/funnel-lock", 0, API(PERM_FUNNEL_READ, SCOPE_FUNNEL), api_lock_get},
     {HTTP_POST, TAILNET "/funnel-lock", SMALL, API(PERM_FUNNEL_OFF, SCOPE_FUNNEL), api_lock_on},
     {HTTP_DELETE, TAILNET "/funnel-lock", 0, API(PERM_FUNNEL_REOPEN, SCOPE_FUNNEL), api_lock_off},
@@ -201,6 +218,8 @@ const struct http_route app_routes[] = {
     {HTTP_POST, "/node/v1/register", SMALL, ROUTE_PUBLIC, node_register},
     {HTTP_POST, "/node/v1/register/wait", SMALL, ROUTE_PUBLIC, node_register_wait},
     {HTTP_GET, "/node/v1/stream", 0, ROUTE_NODE, node_stream},
+    {HTTP_POST, "/node/v1/report", SMALL, ROUTE_NODE, node_report},
+    {HTTP_GET, "/node/v1/funnels", 0, ROUTE_NODE, node_funnels_get},
     {HTTP_POST, "/node/v1/feature/query", SMALL, ROUTE_NODE, approval_query},
     {HTTP_PUT, "/node/v1/funnels", SMALL, ROUTE_NODE, node_funnels},
     {HTTP_POST, "/node/v1/certificates", SMALL, ROUTE_NODE, node_certificates},

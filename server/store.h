@@ -118,7 +118,7 @@ struct store_audit {
 
 int store_audit(struct db *d, const struct store_audit *a) MUST_CHECK;
 
-/* The change log. kind: node policy funnel certificate relay request online. node 0: everybody. */
+/* The change log; its kinds: migrations/0002. node 0: everybody. */
 int store_change(struct db *d, int64_t tailnet, const char *kind, int64_t node) MUST_CHECK;
 int64_t store_change_head(struct db *d); /* the last one given, also when it was trimmed since */
 typedef void (*store_change_fn)(void *arg, int64_t seq, struct slice kind, int64_t node);
@@ -181,15 +181,21 @@ int store_relay_nodes_each(struct db *d, int64_t node, store_relay_node_fn fn, v
 int store_node_at_relay(struct db *d, int64_t relay, int64_t node) MUST_CHECK; /* or STORE_NONE */
 int64_t store_node_online_relays(struct db *d, int64_t node);
 
-/* ---- funnels, certificates (store_flow.c); requests: store_requests.h; the policy: store_policy.h ---- */
+/* ---- funnels, certificates (store_flow.c); requests: store_requests.h; the policy: store_policy.h
+ * ---- */
 struct store_funnel {
     int64_t id, node_id, port;
     char stable_id[STORE_ID_SIZE];
     char kind[8], target[512], source[12];
+    struct wall created;
 };
 
 typedef void (*store_funnel_fn)(void *arg, const struct store_funnel *f);
 int store_funnels_each(struct db *d, int64_t node /* 0: all */, store_funnel_fn fn, void *arg)
+    MUST_CHECK;
+int store_funnel(struct db *d, struct slice stable_id, struct store_funnel *out) MUST_CHECK;
+/* At most `limit` public URLs with ids after this one, in order of their ids. */
+int store_funnels_after(struct db *d, int64_t after, int64_t limit, store_funnel_fn fn, void *arg)
     MUST_CHECK;
 /* Inserts or updates (node, port); 0 changed, STORE_NONE nothing changed. */
 int store_funnel_put(struct db *d, const struct store_funnel *f) MUST_CHECK;

@@ -3,25 +3,61 @@
 
 /* ---- funnels ---- */
 
+#define FUNNEL_COLUMNS "id, stable_id, node_id, port, kind, target, source, created FROM funnels "
+
+static void read_funnel(struct db_stmt *s, struct store_funnel *f)
+{
+    f->id = db_col_i64(s, "id");
+    f->node_id = db_col_i64(s, "node_id");
+    f->port = db_col_i64(s, "port");
+    f->created = (struct wall){db_col_i64(s, "created")};
+    STORE_COPY(s, "stable_id", f->stable_id);
+    STORE_COPY(s, "kind", f->kind);
+    STORE_COPY(s, "target", f->target);
+    STORE_COPY(s, "source", f->source);
+}
+
 int store_funnels_each(struct db *d, int64_t node, store_funnel_fn fn, void *arg)
 {
     AUTO(db_resetp)
-    struct db_stmt *s =
-        db_stmt(d, "SELECT id, stable_id, node_id, port, kind, target, source FROM funnels"
-                   " WHERE :node = 0 OR node_id = :node ORDER BY node_id, port");
+    struct db_stmt *s = db_stmt(d, "SELECT " FUNNEL_COLUMNS
+                                   "WHERE :node = 0 OR node_id = :node ORDER BY node_id, port");
     db_bind_i64(s, ":node", node);
     int rc;
     while ((rc = db_step(s)) == DB_ROW) {
-        struct store_funnel f = {.id = db_col_i64(s, "id"),
-                                 .node_id = db_col_i64(s, "node_id"),
-                                 .port = db_col_i64(s, "port")};
-        STORE_COPY(s, "stable_id", f.stable_id);
-        STORE_COPY(s, "kind", f.kind);
-        STORE_COPY(s, "target", f.target);
-        STORE_COPY(s, "source", f.source);
+        struct store_funnel f = {.id = 0};
+        read_funnel(s, &f);
         fn(arg, &f);
     }
     return store_seen(rc);
+}
+
+int store_funnels_after(struct db *d, int64_t after, int64_t limit, store_funnel_fn fn, void *arg)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s =
+        db_stmt(d, "SELECT " FUNNEL_COLUMNS "WHERE id > :after ORDER BY id LIMIT :limit");
+    db_bind_i64(s, ":after", after);
+    db_bind_i64(s, ":limit", limit);
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
+        struct store_funnel f = {.id = 0};
+        read_funnel(s, &f);
+        fn(arg, &f);
+    }
+    return store_seen(rc);
+}
+
+int store_funnel(struct db *d, struct slice stable_id, struct store_funnel *out)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(d, "SELECT " FUNNEL_COLUMNS "WHERE stable_id = :id");
+    db_bind_text(s, ":id", stable_id);
+    int rc = db_step(s);
+    if (rc == DB_ROW) {
+        read_funnel(s, out);
+    }
+    return store_found(rc);
 }
 
 int store_funnel_put(struct db *d, const struct store_funnel *f)
