@@ -75,6 +75,8 @@ struct agent;
 struct uplink;
 struct client;
 
+enum health_state { HEALTH_UNKNOWN, HEALTH_OK, HEALTH_DOWN };
+
 struct serve_entry {
     bool used;
     int port;         /* public: 443, 8443, 10000 */
@@ -82,6 +84,9 @@ struct serve_entry {
     struct addr backend;
     char host[128]; /* of the target, for people */
     bool background;
+    enum health_state health;
+    char health_text[160];
+    struct wall health_at;
     struct client *owner; /* foreground: the connection that it lives with */
 };
 
@@ -94,6 +99,8 @@ struct agent {
     struct view view;
     struct control *control;
     struct login *login; /* somebody is asked to let us in (login.c) */
+    struct health *health;
+    unsigned heard_off; /* a bit for each port that control switched off; until it knows we heard */
     struct serve_entry serve[AGENT_FUNNELS];
     struct list uplinks, visitors, clients;
     struct tls_ctx *visitor_tls; /* NULL until there is a certificate */
@@ -111,6 +118,8 @@ void control_put_funnels(struct agent *a); /* the whole wanted set */
 typedef void (*control_done_fn)(
     void *arg, int err, long status, const char *why, const struct js *answer);
 struct control_call;
+struct control_call *
+control_ask_funnels(struct agent *a, control_done_fn fn, void *arg); /* 2 s at most */
 struct control_call *control_post(
     struct agent *a, const char *path, struct js *take_body, control_done_fn fn, void *arg);
 /* Without a token, also of a server that is not ours yet. */
@@ -129,6 +138,16 @@ struct control_call *control_register(struct agent *a,
                                       control_done_fn fn,
                                       void *arg);
 void agent_view_changed(struct agent *a); /* everybody who waits looks again */
+
+/* health.c: do the targets answer? */
+struct health;
+void health_start(struct agent *a);
+void health_stop(struct agent *a);
+void health_kick(struct agent *a); /* what is served may have changed */
+void health_tell(struct agent *a); /* control may have forgotten */
+
+/* status.c; asked: the public URLs as control answered, or NULL */
+struct js *status_json(struct agent *a, const struct js *asked);
 
 /* cert.c */
 void cert_load(struct agent *a);  /* from the state, at start and after a new chain */
@@ -171,6 +190,8 @@ void visitor_close_port(struct agent *a, int port);
 int ipc_start(struct agent *a, char *out_why, size_t why_size) MUST_CHECK;
 void ipc_stop(struct agent *a);
 void ipc_view_changed(struct agent *a);
+/* An admin switched a public URL off: it is no longer served, and whoever serves it hears why. */
+void ipc_switched_off(struct agent *a, int port, struct slice by);
 void client_event(struct client *c, struct js *take); /* one line to the CLI */
 void client_progress(struct client *c, const char *step, const char *state, const char *text);
 void client_fail(struct client *c,

@@ -14,7 +14,10 @@
 
 enum { URL_SIZE = 512, LINE_MAX = 1024 * 1024 };
 
-static const int64_t backoff_first = MS(250), backoff_most = SECONDS(5), put_again = SECONDS(2);
+static const int slot_ports[AGENT_FUNNELS] = {443, 8443, 10000};
+
+static const int64_t backoff_first = MS(250), backoff_most = SECONDS(5), put_again = SECONDS(2),
+                     ask_patience = SECONDS(2); /* somebody waits at a terminal */
 
 struct control {
     struct agent *a;
@@ -23,6 +26,7 @@ struct control {
     int64_t backoff;
     struct control_call *put;
     bool put_wanted;
+    unsigned heard; /* the bits of heard_off that the put under way tells */
 };
 
 /* ---- calls ---- */
@@ -55,12 +59,17 @@ call(struct agent *a, const struct ask *q, struct js *take_body, control_done_fn
     struct buf body = BUF_MAX(LINE_MAX);
     struct control_call *c = mem_new(sizeof *c);
     *c = (struct control_call){.a = a, .fn = fn, .arg = arg};
-    js_write(take_body, JS_COMPACT, &body);
-    js_free(take_body);
+    if (take_body) {
+        js_write(take_body, JS_COMPACT, &body);
+    }
     text_fit(url, sizeof url, "%s%s", q->base, q->path);
-    struct fetch_opts o = {
-        .method = q->method, .url = url, .bearer = q->bearer, .body = buf_slice(&body)};
+    struct fetch_opts o = {.method = q->method,
+                           .url = url,
+                           .bearer = q->bearer,
+                           .body = buf_slice(&body),
+                           .timeout_ns = take_body ? 0 : ask_patience};
     c->fetch = fetch_start(a->fetcher, &o, on_answer, c);
+    js_free(take_body);
     secret_wipe_buf(&body);
     return c;
 }
@@ -124,6 +133,9 @@ static void on_put(void *arg, int err, long status, const char *why, const struc
     struct control *c = arg;
     (void)answer;
     c->put = NULL;
+    if (!err && status == 200) {
+        c->a->heard_off &= ~c->heard;
+    }
     if (err || status != 200) {
         log_warn("funnels.not_sent", F_I64("status", status), F_STR("why", why));
         timer_set_in(c->a->lp, &c->put_timer, put_again, on_put_again, c);
@@ -132,9 +144,23 @@ static void on_put(void *arg, int err, long status, const char *why, const struc
     }
 }
 
+/* What is served, and which ports we know to be switched off. */
+static struct js *wanted_body(struct agent *a)
+{
+    struct js *j = serve_wanted(a), *heard = js_array();
+    for (unsigned i = 0; i < AGENT_FUNNELS; i++) {
+        if (a->heard_off >> i & 1u) {
+            js_push(heard, js_new_int(slot_ports[i]));
+        }
+    }
+    js_set(j, "heardOff", heard);
+    return j;
+}
+
 void control_put_funnels(struct agent *a)
 {
     struct control *c = a->control;
+    health_kick(a);
     if (!c || !a->state.token.len) {
         return;
     }
@@ -144,7 +170,14 @@ void control_put_funnels(struct agent *a)
     }
     c->put_wanted = false;
     struct ask q = {"PUT", a->state.control, "/node/v1/funnels", buf_slice(&a->state.token)};
-    c->put = call(a, &q, serve_wanted(a), on_put, c);
+    c->heard = a->heard_off;
+    c->put = call(a, &q, wanted_body(a), on_put, c);
+}
+
+struct control_call *control_ask_funnels(struct agent *a, control_done_fn fn, void *arg)
+{
+    struct ask q = {"GET", a->state.control, "/node/v1/funnels", buf_slice(&a->state.token)};
+    return call(a, &q, NULL, fn, arg);
 }
 
 /* ---- the stream ---- */
@@ -229,6 +262,23 @@ static void replace(struct js **at, const struct js *value)
     *at = js_ref(unconst(value));
 }
 
+/* Switched off at control. It hears that we know with the next wanted set. */
+static void read_offs(struct agent *a, const struct js *list)
+{
+    for (size_t i = 0; i < js_len(list); i++) {
+        int64_t port = js_get_int(js_at(list, i), "port", 0);
+        for (unsigned k = 0; k < AGENT_FUNNELS; k++) {
+            if (slot_ports[k] == port && !(a->heard_off >> k & 1u)) {
+                a->heard_off |= 1u << k;
+                ipc_switched_off(a, (int)port, js_get_str(js_at(list, i), "by"));
+            }
+        }
+    }
+    if (js_len(list)) {
+        control_put_funnels(a);
+    }
+}
+
 static void take_line(struct agent *a, const struct js *j)
 {
     struct view *v = &a->view;
@@ -253,6 +303,7 @@ static void take_line(struct agent *a, const struct js *j)
     if (has_member(j, "lock")) {
         read_lock(v, js_get(j, "lock"));
     }
+    read_offs(a, js_get(j, "off"));
     v->known = true;
     agent_view_changed(a);
 }
@@ -277,6 +328,7 @@ static void on_open(void *arg)
     c->a->view.refused = false;
     log_info("control.connected");
     control_put_funnels(c->a);
+    health_tell(c->a);
 }
 
 static void open_stream(struct control *c);

@@ -164,66 +164,23 @@ static bool need_login(struct client *c)
 
 /* ---- operations ---- */
 
-static struct js *funnel_list(const struct agent *a)
+static void on_asked(void *arg, int err, long status, const char *why, const struct js *j)
 {
-    struct js *wanted = serve_wanted(a), *list = js_ref(js_get(wanted, "funnels"));
-    js_free(wanted);
-    for (size_t i = 0; i < js_len(list); i++) {
-        struct js *f = js_at(list, i);
-        int64_t port = js_get_int(f, "port", 443);
-        char url[400], suffix[16] = "";
-        const char *state = "waiting";
-        if (port != 443) {
-            text_fit(suffix, sizeof suffix, ":%d", (int)port);
-        }
-        text_fit(url, sizeof url, "https://%.253s%s/", a->state.name, suffix);
-        for (size_t k = 0; k < js_len(a->view.funnels); k++) {
-            const struct js *told = js_at(a->view.funnels, k);
-            if (js_get_int(told, "port", 0) == port) {
-                struct slice s = js_get_str(told, "state");
-                state = slice_eq(s, S("open"))      ? "open"
-                        : slice_eq(s, S("blocked")) ? "blocked"
-                                                    : "waiting";
-            }
-        }
-        js_set_cstr(f, "url", url);
-        js_set_cstr(f, "state", state);
-    }
-    return list;
+    struct client *c = arg;
+    const struct js *list = !err && status == 200 ? js_get(j, "funnels") : NULL;
+    (void)why;
+    c->call = NULL;
+    client_ok(c, status_json(c->a, list), false);
 }
 
 static void op_status(struct client *c, const struct js *rq)
 {
-    struct agent *a = c->a;
-    struct js *j = js_object(), *self = js_object(), *control = js_object(), *cert = js_object();
     (void)rq;
-    js_set_cstr(j, "schema", "funnel.status/1");
-    js_set_cstr(j, "version", AGENT_VERSION);
-    js_set_bool(j, "loggedIn", a->state.token.len > 0);
-    js_set_bool(j, "down", a->state.down);
-    js_set_cstr(self, "nodeId", a->state.node_id);
-    js_set_cstr(self, "name", a->state.name);
-    js_set_cstr(self, "user", a->state.user);
-    js_set_cstr(self, "tailnet", a->state.tailnet);
-    js_set_cstr(self, "ipv4", a->state.ipv4);
-    js_set_cstr(self, "ipv6", a->state.ipv6);
-    js_set_bool(self, "funnel", a->view.funnel && a->view.https);
-    js_set(j, "self", self);
-    js_set_cstr(control, "origin", a->state.control);
-    js_set_bool(control, "connected", a->view.connected);
-    js_set(j, "control", control);
-    js_set_cstr(j, "lock", a->view.lock[0] ? a->view.lock : NULL);
-    js_set_cstr(cert, "state",
-                cert_ready(a)           ? "issued"
-                : a->view.cert_state[0] ? a->view.cert_state
-                                        : "none");
-    js_set_cstr(cert, "notAfter", a->view.cert_not_after);
-    js_set_cstr(cert, "issuer", a->view.cert_issuer);
-    js_set_cstr(cert, "error", a->view.cert_error);
-    js_set(j, "certificate", cert);
-    js_set(j, "funnels", funnel_list(a));
-    js_set(j, "peers", uplink_peers(a));
-    client_ok(c, j, false);
+    if (c->a->view.connected && serve_any(c->a)) {
+        c->call = control_ask_funnels(c->a, on_asked, c);
+    } else {
+        client_ok(c, status_json(c->a, NULL), false);
+    }
 }
 
 static void joined(struct client *c)
@@ -514,6 +471,28 @@ static void clear_entry(struct agent *a, struct serve_entry *e)
         owner->port = 0;
         client_fail(owner, "FNL-112", 0, "this funnel was switched off", "by another command",
                     "run it again when you want it");
+    }
+}
+
+void ipc_switched_off(struct agent *a, int port, struct slice by)
+{
+    struct serve_entry *e = serve_find(a, port);
+    struct client *owner = e && e->used ? e->owner : NULL;
+    char why[300];
+    if (!e || !e->used) {
+        return;
+    }
+    visitor_close_port(a, e->port);
+    *e = (struct serve_entry){.used = false};
+    log_info("funnel.switched_off", F_I64("port", port), F_SLICE("by", by));
+    if (owner) {
+        owner->port = 0;
+        text_cut(why, sizeof why, "by " SLICE_FMT ", at the control server", SLICE_ARG(by));
+        client_fail(owner, "FNL-120", 77, "this public URL was switched off", why,
+                    "talk to them; the same command asks for it again");
+    }
+    if (serve_save(a) < 0) { /* control says it again after a restart */
+        log_error("serve.not_saved");
     }
 }
 

@@ -55,6 +55,7 @@ static int start(struct agent *a, char *why, size_t size)
         fetcher_new(a->lp, *a->cfg.ca_file ? a->cfg.ca_file : NULL, "funneld/" AGENT_VERSION);
     cert_load(a);
     serve_load(a);
+    health_start(a);
     control_start(a);
     timer_set_in(a->lp, &a->hourly, SECONDS(3600), on_hour, a);
     return ipc_start(a, why, size);
@@ -72,6 +73,7 @@ static int run(struct agent *a)
     ipc_stop(a);
     login_end(a);
     uplink_stop_all(a);
+    health_stop(a);
     control_stop(a);
     for (int i = 0; i < 5; i++) {
         err_ignore(loop_turn(a->lp, MS(20))); /* the last words */

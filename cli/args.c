@@ -327,6 +327,7 @@ static const struct {
      "`funnel request list` shows the requests of this node that control still tells of."},
     {"FNL-117", "A person looked at this machine's request to join and said no."},
     {"FNL-118", "Nobody opened the link of `funnel up` in time: it is valid for 15 minutes."},
+    {"FNL-120", "An admin switched this public URL off at the control server. Talk to them first."},
     {"FNL-201", "The tailnet's policy does not give this node the attribute `funnel`."},
     {"FNL-202", "Somebody denied the request. It can be asked again after 10 minutes."},
     {"FNL-203", "Nobody decided in time, or the request was withdrawn, or the node was renamed."},

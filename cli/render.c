@@ -175,6 +175,52 @@ void render_requests(const struct js *result)
 
 /* ---- status ---- */
 
+static const char *mark_of(struct slice state)
+{
+    bool ok = slice_eq(state, S("ok")), bad = slice_eq(state, S("failed"));
+    if (look.utf8) {
+        return ok ? "✓" : bad ? "✗" : slice_eq(state, S("waiting")) ? "…" : "?";
+    }
+    return ok ? "ok" : bad ? "!!" : slice_eq(state, S("waiting")) ? ".." : "??";
+}
+
+/* "12 s ago"; nothing for a time that is not known. */
+static void put_age(struct slice at)
+{
+    struct wall t;
+    if (!wall_parse(at, &t)) {
+        return;
+    }
+    int64_t age = wall_now().s - t.s;
+    age = age < 0 ? 0 : age;
+    if (age < 120) {
+        printf("  (%d s ago)", (int)age);
+    } else if (age < 7200) {
+        printf("  (%d min ago)", (int)(age / 60));
+    } else {
+        printf("  (%d h ago)", (int)(age / 3600));
+    }
+}
+
+static void put_ladder(const struct js *list)
+{
+    for (size_t i = 0; i < js_len(list); i++) {
+        const struct js *r = js_at(list, i);
+        struct slice state = js_get_str(r, "state"), text = js_get_str(r, "text"),
+                     fix = js_get_str(r, "fix");
+        int64_t ms = js_get_int(r, "ms", 0);
+        printf("    %s " SLICE_FMT, mark_of(state), SLICE_ARG(text));
+        if (ms) {
+            printf(", %d ms", (int)ms);
+        }
+        put_age(js_get_str(r, "at"));
+        putchar('\n');
+        if (fix.n && !slice_eq(state, S("ok"))) {
+            printf("      fix: " SLICE_FMT "\n", SLICE_ARG(fix));
+        }
+    }
+}
+
 static void put_funnels(const struct js *list)
 {
     if (!js_len(list)) {
@@ -186,6 +232,7 @@ static void put_funnels(const struct js *list)
                      state = js_get_str(f, "state"), source = js_get_str(f, "source");
         printf(SLICE_FMT "  (" SLICE_FMT ", " SLICE_FMT ")\n|-- / proxy " SLICE_FMT "\n",
                SLICE_ARG(url), SLICE_ARG(state), SLICE_ARG(source), SLICE_ARG(target));
+        put_ladder(js_get(f, "readiness"));
     }
 }
 
