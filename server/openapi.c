@@ -17,6 +17,22 @@ void api_openapi(void *app, struct http_rq *rq)
     }
 }
 
+bool api_foreign(struct slice path)
+{
+    static const char *const words[] = {"posture",        "services",        "vip-services",
+                                        "device-invites", "log-stream",      "network",
+                                        "oauth-apps",     "aws-external-id", "organizations",
+                                        "token-exchange", "batch-update"};
+    struct slice part;
+    bool api = slice_starts(path, S("/api/v2/")), found = false;
+    while (api && !found && slice_split(&path, '/', &part)) {
+        for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+            found = found || slice_eq(part, slice_str(words[i]));
+        }
+    }
+    return found;
+}
+
 void api_root(void *app, struct http_rq *rq)
 {
     if (slice_eq(http_rq_query(rq, "outputOpenapiSchema"), S("true"))) {

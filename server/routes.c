@@ -250,7 +250,11 @@ void app_not_found(void *app, struct http_rq *rq)
     if (*allowed) {
         http_rq_add_header(rq, "Allow", allowed);
     }
-    if (for_machines(rq)) {
+    if (!*allowed && api_foreign(http_rq_path(rq))) {
+        reply_problem(rq, &(struct problem){404, "not_supported",
+                                            "this part of the API does not exist here",
+                                            "the calls are listed at /api/v2/openapi.json"});
+    } else if (for_machines(rq)) {
         reply_problem(rq, &(struct problem){*allowed ? 405 : 404,
                                             *allowed ? "method.not_allowed" : "not_found",
                                             *allowed ? "this call is not made with that method"

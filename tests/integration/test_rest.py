@@ -70,6 +70,8 @@ def test_a_foreign_page_cannot_read_with_the_session(browser):
 # ---- errors ----
 
 @pytest.mark.parametrize("method, path, status, code", [
+    ("GET", "/api/v2/tailnet/-/posture/integrations", 404, "not_supported"), ("POST", "/api/v2/device/1/device-invites", 404, "not_supported"),
+    ("PUT", "/api/v2/tailnet/-/logging/network/stream", 404, "not_supported"), ("GET", "/network", 404, "not_found"),
     ("GET", "/api/v2/nothing", 404, "not_found"), ("GET", "/api/v2/whoami/x", 404, "not_found"), ("GET", "/nothing", 404, "not_found"),
     ("POST", "/api/v2/whoami", 405, "method.not_allowed"), ("PURGE", "/api/v2/whoami", 405, "method.not_allowed"),
     ("GET", "/api/v2/tailnet/other/acl", 404, "tailnet.unknown"), ("GET", "/api/v2/webhooks/none", 404, "webhook.unknown"),
