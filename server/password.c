@@ -11,10 +11,10 @@
 #include "lib/base/text.h"
 #include "lib/data/crypto.h"
 #include "server/api_users.h"
+#include "server/password_rules.h"
 #include "server/signin.h"
 
 enum {
-    PASSWORD_MIN = 12,
     PASSWORD_MAX = 256,
     SETUP_TRIES = 10,
 };
@@ -167,23 +167,6 @@ static void hash_work(void *arg)
 {
     struct password_job *j = arg;
     j->ok = crypto_password_hash(slice_str(j->password), &j->encoded) == 0;
-}
-
-/* NULL, or what is wrong with it. No rules of composition; length, and nothing that is the login.
- */
-static const char *password_fault(struct slice password, const char *login)
-{
-    if (password.n < PASSWORD_MIN || password.n > PASSWORD_MAX) {
-        return "The password needs 12 to 256 characters.";
-    }
-    size_t same = 0;
-    for (size_t i = 1; i < password.n; i++) {
-        same += password.p[i] == password.p[0];
-    }
-    if (same + 1 == password.n || slice_eq_nocase(password, slice_str(login))) {
-        return "This password is the first that anybody would guess. Take another.";
-    }
-    return NULL;
 }
 
 static int finish_setup(struct app *a, struct password_job *j, char codes[8][20])
