@@ -4,14 +4,17 @@
 #include <errno.h>
 
 #include "lib/base/err.h"
+#include "lib/base/log.h"
 #include "lib/base/secret.h"
 #include "server/app.h"
 #include "server/key_text.h"
+#include "server/store_record.h"
 #include "server/tags.h"
 
 enum {
     DAY_S = 86400,
     LONGEST_S = 90 * DAY_S,
+    WEEK_S = 7 * DAY_S,
     DESCRIPTION_MAX = 50,
     SCOPES_MAX = 64,
 };
@@ -559,10 +562,60 @@ void key_noted(struct app *a, struct http_rq *rq, const struct store_key *k)
     }
 }
 
+struct ending {
+    struct app *a;
+    int rc;
+    size_t count;
+};
+
+static void tell_ending(void *arg, const struct store_key_row *k)
+{
+    struct ending *e = arg;
+    char expires[WALL_TEXT_SIZE];
+    struct js *data = js_object();
+    wall_format(k->key.expires, expires);
+    js_set_cstr(data, "keyId", k->key.stable_id);
+    js_set_cstr(data, "keyType", kind_names[k->key.kind]);
+    js_set_cstr(data, "description", k->description);
+    js_set_cstr(data, "user", k->login);
+    js_set_cstr(data, "expires", expires);
+    int rc = webhooks_emit(e->a, "keyExpiring", "A key ends within a week", data);
+    e->rc = e->rc ? e->rc : rc;
+    e->count++;
+}
+
+/* Each key once, a week before: up to which end they were told is kept where the next start finds
+ * it. */
+static int announce_ending(struct app *a)
+{
+    static const char name[] = "keysAnnouncedUntil";
+    char why[80];
+    struct ending e = {.a = a};
+    struct wall until = {wall_now().s + WEEK_S};
+    struct buf text = BUF_MAX(64);
+    int rc = store_setting(a->db, a->tailnet.id, name, &text);
+    AUTO(js_freep)
+    struct js *kept = rc == 0 ? js_parse(buf_slice(&text), 64, why, sizeof why) : NULL;
+    struct wall from = {js_int(js_at(kept, 0), wall_now().s)};
+    buf_clear(&text);
+    buf_addf(&text, "[%lld]", (long long)until.s);
+    rc =
+        rc < 0 ? rc : store_keys_ending(a->db, a->tailnet.id, from, until, WEEK_S, tell_ending, &e);
+    rc = rc ? rc : e.rc;
+    rc = rc || !e.count ? rc : store_setting_set(a->db, a->tailnet.id, name, buf_slice(&text));
+    buf_deinit(&text);
+    return rc;
+}
+
 void keys_minute(struct app *a)
 {
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
-    if (tx && store_tokens_expire(a->db, wall_now()) == 0) {
-        err_ignore(db_commit(&tx)); /* the next minute tries again */
+    int rc = tx ? store_tokens_expire(a->db, wall_now()) : -EIO;
+    rc = rc ? rc : announce_ending(a);
+    rc = rc ? rc : db_commit(&tx);
+    if (rc) {
+        log_error("keys.not_swept", F_ERR(rc)); /* the next minute tries again */
+    } else {
+        webhooks_kick(a);
     }
 }

@@ -169,6 +169,7 @@ static int run(struct app *a)
         return log_complain(EXIT_UNAVAILABLE, "cannot start", why, "mend this and start again");
     }
     timer_set_in(a->lp, &a->minute, tick, on_tick, a);
+    keys_minute(a); /* what ended meanwhile */
     service_notify("READY=1");
     log_info("ready", F_STR("origin", a->cfg.origin), F_STR("tailnet", a->tailnet.name));
     int rc = loop_run(a->lp);

@@ -162,6 +162,33 @@ int store_keys_each(struct db *d, int64_t tailnet, int64_t user, store_key_fn fn
     return store_seen(rc);
 }
 
+int store_keys_ending(struct db *d,
+                      int64_t tailnet,
+                      struct wall from,
+                      struct wall until,
+                      int64_t life,
+                      store_key_fn fn,
+                      void *arg)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s =
+        db_stmt(d, ROW_COLUMNS "k.tailnet_id = :tailnet AND k.revoked IS NULL"
+                               " AND k.expires > :from AND k.expires <= :until"
+                               " AND k.expires - k.created > :life AND NOT (k.kind = 'auth'"
+                               " AND k.reusable = 0 AND k.last_used IS NOT NULL) ORDER BY k.id");
+    struct store_key_row row;
+    db_bind_i64(s, ":tailnet", tailnet);
+    db_bind_i64(s, ":from", from.s);
+    db_bind_i64(s, ":until", until.s);
+    db_bind_i64(s, ":life", life);
+    int rc;
+    while ((rc = db_step(s)) == DB_ROW) {
+        read_row(s, &row);
+        fn(arg, &row);
+    }
+    return store_seen(rc);
+}
+
 int store_key_revoke(struct db *d, int64_t id)
 {
     struct db_stmt *s =

@@ -260,6 +260,18 @@ def test_pages_ask_who_it_is_and_whether_it_is_still_them(c, machine):
     assert who.decide(link, "approve", code)[0::2] == (303, "/verify") and state_of(c, link) == "pending"
 
 
+def test_a_new_role_or_suspension_ends_sessions(c):
+    who = person(c, "auditor")
+    ident = next(u["id"] for u in c.owner()("GET", NETWORK + "/users").json["users"] if u["loginName"] == who.login)
+    assert who.get("/account")[0] == 200
+    assert c.owner()("POST", f"/api/v2/users/{ident}/role", {"role": "it-admin"}).status == 200
+    assert who.get("/account")[0::2] == (303, "/login")
+    assert who.post("/login", login=who.login, password=PHRASE)[0] == 303 and who.get("/account")[0] == 200
+    assert c.owner()("POST", f"/api/v2/users/{ident}/suspend", {}).status == 200
+    assert who.get("/account")[0::2] == (303, "/login")
+    assert who.post("/login", login=who.login, password=PHRASE)[0] == 401
+
+
 def test_machines_wait_where_devices_are_approved(c, tmp_path_factory):
     assert c.owner()("PATCH", NETWORK + "/settings", {"devicesApprovalOn": True}).status == 200
     for role, authorized in (("member", 0), ("it-admin", 1)):

@@ -161,6 +161,26 @@ def test_webhooks_hear_of_people(c):
     assert c.owner()("DELETE", f"/api/v2/webhooks/{hook['endpointId']}").status == 200
 
 
+def test_a_key_that_ends_soon_is_announced_once(c):
+    hook = c.owner()("POST", NETWORK + "/webhooks", {"endpointUrl": "https://hooks.example.org/y", "subscriptions": ["keyExpiring"]}).json
+    made = [c.owner()("POST", NETWORK + "/keys", {"keyType": "api", "expirySeconds": d * 86400, "description": f"{d} d"}).json
+            for d in (1, 8, 30)]
+    with c.db() as db:  # two days have gone by for all of them
+        for k in made:
+            db.execute("UPDATE keys SET expires = expires - 172800, created = created - 172800 WHERE stable_id = ?", (k["id"],))
+
+    for _ in range(2):
+        c.stop()
+        c.start()
+        for who in c.clients.values():
+            who.c = None  # its connection went with the server
+        with c.db() as db:
+            told = [json.loads(b)[0]["data"]["keyId"]
+                    for (b,) in db.execute("SELECT body FROM webhook_deliveries WHERE event = 'keyExpiring'")]
+        assert told == [made[1]["id"]]
+    assert c.owner()("DELETE", f"/api/v2/webhooks/{hook['endpointId']}").status == 200
+
+
 # ---- invitations ----
 
 def invite(c, login, role="member", who=None):
@@ -190,7 +210,7 @@ def test_an_invitation_is_good_once(c):
     assert [i["id"] for i in c.owner()("GET", NETWORK + "/user-invites").json] == [made["id"]]
     new = c.owner()("POST", path + "/resend", {}).json["inviteUrl"].split("#")[1]
     assert accept(c, code) == 403  # the link before it
-    assert accept(c, new, "short") == 400
+    assert [accept(c, new, p) for p in ("short", "openfunnel123", "eve@example.com")] == [400] * 3
     assert accept(c, new) == 200
     assert users(c)["eve@example.com"]["role"] == "auditor" and users(c)["eve@example.com"]["status"] == "active"
     assert accept(c, new, "another long phrase") == 403
