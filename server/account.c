@@ -72,7 +72,7 @@ static void put_passkeys(struct app *a, struct buf *out, const struct identity *
     struct listing l = {.out = out, .id = id};
     buf_adds(out,
              "<section class=card><h2>Passkeys</h2><div class=scroll><table><thead><tr><th>Name"
-             "<th>Added<th>Last used<th></thead><tbody>");
+             "<th>Added<th>Last used<td></thead><tbody>");
     int rc = store_passkeys_each(a->db, id->user.id, passkey_row, &l);
     if (!l.count) {
         buf_adds(out, "<tr><td colspan=4 class=dim>none yet</td></tr>");
@@ -167,7 +167,7 @@ static void put_sessions(struct app *a, struct buf *out, const struct identity *
 {
     struct listing l = {.out = out, .id = id, .current = id->session};
     buf_adds(out, "<section class=card><h2>Where you are signed in</h2><div class=scroll><table>"
-                  "<thead><tr><th>Browser<th>Address<th>Last used<th></thead><tbody>");
+                  "<thead><tr><th>Browser<th>Address<th>Last used<td></thead><tbody>");
     int rc = store_sessions_each(a->db, id->user.id, session_row, &l);
     buf_adds(out, "</tbody></table></div>");
     page_whole(out, rc);

@@ -130,7 +130,11 @@ static void request_row(void *arg, const struct store_request *q)
         html_fmt(r->out, "<li><a href=\"/f/%s\">%s of %s, port %d</a> <span class=dim>asked ",
                  q->stable_id, r->node->label, r->node->login, (int)q->port);
         page_time(r->out, q->created);
-        html_fmt(r->out, ", code %s</span></li>", q->match_code);
+        /* Whoever decides about somebody else's asks that person for the code (4.3). */
+        if (r->node->user_id && r->node->user_id == r->viewer->user.id) {
+            html_fmt(r->out, ", code %s", q->match_code);
+        }
+        buf_adds(r->out, "</span></li>");
         r->count++;
     }
 }

@@ -1,9 +1,9 @@
-// console.mjs ORIGIN OUT_DIR: every screen of the console in a real browser, against the real server: axe-core in light, dark,
+// console.mjs ORIGIN OUT_DIR REQUEST: every screen of the console, and the pages that the server makes, in a real browser, against the real server: axe-core in light, dark,
 // at 320 px and with 200 % text, refused CSP and calls to elsewhere, pictures for people. Prints one JSON object of what it saw.
 import { readFileSync } from 'node:fs';
 import { openConsole } from './console-open.mjs';
 
-const [origin, out] = process.argv.slice(2);
+const [origin, out, request] = process.argv.slice(2);
 const axe = readFileSync(new URL('./node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 const { browser, open, signIn, until, settled, shown } = await openConsole(origin);
@@ -20,18 +20,19 @@ async function check(page, name, how) {
 }
 
 async function inEveryForm(page, name) {
+  const file = name.startsWith('page-') ? name : `console-${name}`;
   for (const text of await page.locator('.problem').allInnerTexts()) shown.problems.push(`${name} shows a problem: ${text}`);
   await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
   await check(page, name, 'light');
-  await page.screenshot({ path: `${out}/console-${name}.png`, fullPage: true });
+  await page.screenshot({ path: `${out}/${file}.png`, fullPage: true });
   await page.emulateMedia({ colorScheme: 'dark' });
   await check(page, name, 'dark');
-  await page.screenshot({ path: `${out}/console-${name}-dark.png`, fullPage: true });
+  await page.screenshot({ path: `${out}/${file}-dark.png`, fullPage: true });
   await page.emulateMedia({ colorScheme: 'light' });
   await page.setViewportSize({ width: 320, height: 720 });
   await check(page, name, '320 px');
   await page.setViewportSize({ width: 390, height: 844 });
-  await page.screenshot({ path: `${out}/console-${name}-phone.png`, fullPage: true });
+  await page.screenshot({ path: `${out}/${file}-phone.png`, fullPage: true });
   await page.setViewportSize({ width: 1280, height: 860 });
   await page.evaluate(() => (document.documentElement.style.fontSize = '200%'));
   await check(page, name, '200 % text');
@@ -55,6 +56,12 @@ try {
   for (const [name, path] of visits) {
     if (only && !only.includes(name)) continue;
     await page.goto(`${origin}/console/${path}`);
+    await settled(page);
+    await inEveryForm(page, name);
+  }
+  for (const [name, path] of [['page-requests', 'requests'], ['page-account', 'account'], ['page-request', `f/${request}`], ['page-verify', 'verify']]) {
+    if (only && !only.includes(name)) continue;
+    await page.goto(`${origin}/${path}`);
     await settled(page);
     await inEveryForm(page, name);
   }

@@ -71,6 +71,7 @@ def test_root_leads_by_right(control, cookie):
     assert status == 303 and headers["Location"] == "/console/"
     status, _, body = get(control, "/requests", Cookie=cookie)
     assert status == 200 and control.request["RequestID"].encode() in body  # the same without JavaScript
+    assert control.request["MatchCode"].encode() not in body, "who decides about another's request has to ask for the code"
 
 
 def test_index_is_asked_for_each_time_and_strict(control, cookie):
@@ -151,12 +152,12 @@ def test_types():
 
 def test_every_screen(control):
     """axe-core in light, dark, forced colours, at 320 px and with 200 % text; nothing refused, nothing fetched from elsewhere."""
-    shown, out = browser("console.mjs", control)
+    shown, out = browser("console.mjs", control, control.request["RequestID"])
     assert shown["problems"] == [] and shown["outside"] == []
     assert shown["funnelFocus"] == "H1" and shown["machineFocus"] == "H1"
     for name in shown["screens"]:
         for form in ("", "-dark", "-phone"):
-            assert (out / f"console-{name}{form}.png").stat().st_size > 5000, name
+            assert (out / f"{name if name.startswith('page-') else 'console-' + name}{form}.png").stat().st_size > 5000, name
 
 
 
