@@ -24,6 +24,8 @@ struct talk {
     struct buf in;
     bool live, waiting;
     char request[64]; /* that a decision is waited for */
+    char target[300]; /* of a live `wait`: after a restart of funneld it is asked for as `serve` */
+    int port;
     struct mono wait_until;
 };
 
@@ -58,15 +60,17 @@ static int unreachable(const struct cli_args *a)
 
 /* The request for a command; the auth key is read here, from a file, and goes over the socket only.
  */
-static int build(const struct cli_args *a, struct js *j)
+static int build(const struct talk *t, struct js *j)
 {
+    const struct cli_args *a = t->args;
+    bool again = t->target[0] != '\0';
     static const char *const names[] = {"serve", "off",    "status",   "reset",  "up",
                                         "down",  "enable", "requests", "cancel", "wait"};
     struct buf key;
     js_set_int(j, "id", 1);
-    js_set_cstr(j, "op", names[a->command]);
-    js_set_int(j, "port", a->port);
-    js_set_cstr(j, "target", a->target);
+    js_set_cstr(j, "op", names[again ? CLI_SERVE : a->command]);
+    js_set_int(j, "port", again ? t->port : a->port);
+    js_set_cstr(j, "target", again ? t->target : a->target);
     js_set_bool(j, "background", a->background);
     js_set_cstr(j, "control", a->control);
     js_set_cstr(j, "hostname", a->hostname);
@@ -98,7 +102,7 @@ static int send_request(struct talk *t)
 {
     struct buf line = BUF_MAX(LINE_MAX);
     AUTO(js_freep) struct js *j = js_object();
-    int rc = build(t->args, j);
+    int rc = build(t, j);
     if (rc) {
         return rc;
     }
@@ -159,6 +163,11 @@ static void succeed(struct talk *t, const struct js *result)
             render_live(result, a->background, (int)js_get_int(result, "port", a->port));
         }
         t->live = serves(t, result);
+        if (t->live && a->command == CLI_WAIT) {
+            t->port = (int)js_get_int(result, "port", a->port);
+            text_cut(t->target, sizeof t->target, SLICE_FMT,
+                     SLICE_ARG(js_get_str(result, "target")));
+        }
         break;
     case CLI_STATUS:
         if (a->json) {
@@ -197,12 +206,13 @@ static int take_line(struct talk *t, struct slice line)
 {
     char why[200];
     AUTO(js_freep) struct js *j = js_parse(line, LINE_MAX, why, sizeof why);
-    struct slice event = js_get_str(j, "event");
     if (!j) {
         render_error("FNL-115", "funneld said something unreadable", why,
                      "restart funneld after an upgrade");
         return EXIT_PROTOCOL;
     }
+    js_plain(j); /* much of it comes from another machine, and goes to a terminal */
+    struct slice event = js_get_str(j, "event");
     if (slice_eq(event, S("progress"))) {
         t->waiting = t->waiting && !slice_eq(js_get_str(j, "step"), S("permitted"));
         char *state = text_of(j, "state"), *text = text_of(j, "text");

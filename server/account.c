@@ -221,12 +221,6 @@ static void done(struct http_rq *rq, int rc)
     }
 }
 
-static int audit_own(struct app *a, const struct identity *id, const char *action)
-{
-    return store_audit(a->db, &(struct store_audit){a->tailnet.id, id->user.login, action,
-                                                    id->user.login, "", ""});
-}
-
 void account_password(void *app, struct http_rq *rq)
 {
     if (fresh(app, rq)) {
@@ -255,7 +249,7 @@ void account_passkey_delete(void *app, struct http_rq *rq)
     }
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     int rc = tx ? store_passkey_delete(a->db, id->user.id, http_rq_param(rq, "id")) : -EIO;
-    rc = rc ? rc : audit_own(a, id, "USER.PASSKEY.REMOVE");
+    rc = rc ? rc : audit_own(a, http_rq_peer(rq), &id->user, "USER.PASSKEY.REMOVE", S(""));
     done(rq, rc ? rc : db_commit(&tx));
 }
 
@@ -359,7 +353,7 @@ void account_totp_confirm(void *app, struct http_rq *rq)
     } else {
         AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
         int rc = tx ? store_totp_confirm(a->db, id->user.id, step) : -EIO;
-        rc = rc ? rc : audit_own(a, id, "USER.TOTP.ON");
+        rc = rc ? rc : audit_own(a, http_rq_peer(rq), &id->user, "USER.TOTP.ON", S(""));
         done(rq, rc ? rc : db_commit(&tx));
     }
     secret_wipe(secret, sizeof secret);
@@ -374,7 +368,7 @@ void account_totp_off(void *app, struct http_rq *rq)
     }
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     int rc = tx ? store_totp_clear(a->db, id->user.id) : -EIO;
-    rc = rc ? rc : audit_own(a, id, "USER.TOTP.OFF");
+    rc = rc ? rc : audit_own(a, http_rq_peer(rq), &id->user, "USER.TOTP.OFF", S(""));
     done(rq, rc ? rc : db_commit(&tx));
 }
 
@@ -410,7 +404,7 @@ void account_recovery(void *app, struct http_rq *rq)
     }
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     int rc = tx ? factors_new_recovery(a, id->user.id, codes) : -EIO;
-    rc = rc ? rc : audit_own(a, id, "USER.RECOVERY");
+    rc = rc ? rc : audit_own(a, http_rq_peer(rq), &id->user, "USER.RECOVERY", S(""));
     rc = rc ? rc : db_commit(&tx);
     if (rc) {
         reply_broken(rq, rc);
@@ -437,6 +431,6 @@ void account_sessions_end(void *app, struct http_rq *rq)
     const struct identity *id = auth_identity(rq);
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     int rc = tx ? store_sessions_end(a->db, id->user.id, id->session) : -EIO;
-    rc = rc ? rc : audit_own(a, id, "USER.SESSIONS.END");
+    rc = rc ? rc : audit_own(a, http_rq_peer(rq), &id->user, "USER.SESSIONS.END", S(""));
     done(rq, rc ? rc : db_commit(&tx));
 }

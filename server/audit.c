@@ -65,6 +65,26 @@ int audit_write(struct app *a, const struct actor *by, const struct audit_entry 
     return store_event_add(a->db, a->tailnet.id, &event);
 }
 
+int audit_own(struct app *a,
+              const struct addr *from,
+              const struct store_user *u,
+              const char *action,
+              struct slice detail)
+{
+    struct actor by;
+    new_group(&by);
+    by.origin = "CONSOLE";
+    by.type = "USER";
+    text_fit(by.id, sizeof by.id, "%s", u->stable_id);
+    text_fit(by.login, sizeof by.login, "%s", u->login);
+    if (from) {
+        addr_format_ip(from, by.remote);
+    }
+    struct audit_entry e = {
+        .action = action, .type = "USER", .id = u->stable_id, .name = u->login, .detail = detail};
+    return audit_write(a, &by, &e);
+}
+
 /* ---- reading ---- */
 
 /* Old and new are JSON where they parse, else text (the policy). */

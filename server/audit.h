@@ -26,6 +26,13 @@ struct audit_entry {
     struct slice old, new, detail;
 };
 
+/* What a person did to their own account, in the caller's transaction. from: the browser's
+ * address, or NULL: it has left. */
+int audit_own(struct app *a,
+              const struct addr *from,
+              const struct store_user *u,
+              const char *action,
+              struct slice detail) MUST_CHECK;
 int audit_write(struct app *a, const struct actor *by, const struct audit_entry *e) MUST_CHECK;
 
 /* GET /api/v2/tailnet/{t}/logging/configuration?start=&end=&actor=&event=&target=&format= */

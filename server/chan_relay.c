@@ -55,6 +55,7 @@ static bool fill_relay(const struct js *j, struct store_relay *r)
 }
 
 static int store_relay_row(struct app *a,
+                           const struct actor *by,
                            struct store_relay *r,
                            const struct store_key *key,
                            struct slice hash)
@@ -65,8 +66,12 @@ static int store_relay_row(struct app *a,
     rc = rc ? rc : store_key_used(a->db, key->id, S(""));
     rc = rc ? rc : store_change(a->db, a->tailnet.id, "relay", 0);
     rc = rc ? rc
-            : store_audit(a->db, &(struct store_audit){a->tailnet.id, "relay key", "RELAY.ENROLL",
-                                                       r->name, r->host, ""});
+            : audit_write(a, by,
+                          &(struct audit_entry){.action = "RELAY.ENROLL",
+                                                .type = "RELAY",
+                                                .id = r->stable_id,
+                                                .name = r->name,
+                                                .detail = slice_str(r->host)});
     return rc ? rc : db_commit(&tx);
 }
 
@@ -109,7 +114,10 @@ void relay_enroll(void *app, struct http_rq *rq)
     }
     secrets_make("fnl-relay-", token);
     secrets_hash(&a->secrets, slice_str(token), hash);
-    int rc = store_relay_row(a, &r, &key, slice_of(hash, sizeof hash));
+    struct actor by;
+    actor_of(rq, &by);
+    text_fit(by.login, sizeof by.login, "relay key");
+    int rc = store_relay_row(a, &by, &r, &key, slice_of(hash, sizeof hash));
     if (rc) {
         reply_broken(rq, rc);
         return;

@@ -370,7 +370,8 @@ static int create(struct app *a, const struct js *claims, const char *login, int
 }
 
 /* Finds or makes the user of the claims: 0, MAKE_NOBODY, -errno. */
-static int resolve(struct app *a, const struct js *claims, struct store_user *out)
+static int
+resolve(struct app *a, const struct addr *from, const struct js *claims, struct store_user *out)
 {
     struct slice issuer = js_get_str(claims, "iss"), subject = js_get_str(claims, "sub");
     char login[STORE_NAME_SIZE];
@@ -389,10 +390,8 @@ static int resolve(struct app *a, const struct js *claims, struct store_user *ou
         id = known ? out->id : 0;
         rc = known ? 0 : create(a, claims, login, &id);
         rc = rc ? rc : store_oidc_link(a->db, id, issuer, subject);
-        rc = rc ? rc
-                : store_audit(a->db, &(struct store_audit){a->tailnet.id, login,
-                                                           known ? "USER.OIDC.LINK" : "USER.CREATE",
-                                                           login, "oidc", ""});
+        rc = rc ? rc : store_user_by_id(a->db, id, out);
+        rc = rc ? rc : audit_own(a, from, out, known ? "USER.OIDC.LINK" : "USER.CREATE", S("oidc"));
     } else if (!rc) {
         rc = store_oidc_used(a->db, issuer, subject);
     }
@@ -407,7 +406,7 @@ static void sign_in(struct waiting *w, const struct js *claims)
 {
     struct app *a = w->o->a;
     struct store_user u = {0};
-    int rc = resolve(a, claims, &u);
+    int rc = resolve(a, w->rq ? http_rq_peer(w->rq) : NULL, claims, &u);
     if (rc == MAKE_NOBODY) {
         fail(w, 403, "The provider knows you, this server does not",
              "Ask an administrator for an invitation");

@@ -155,7 +155,7 @@ static unsigned read_ports(struct deciding *w)
     return ports;
 }
 
-/* A form field is valid until the next one is asked for. False: the form is incomplete. */
+/* A form field is valid until the next one is asked for. False after a 400. */
 static bool read_form(struct deciding *w)
 {
     uint64_t seconds = 0;
@@ -173,6 +173,9 @@ static bool read_form(struct deciding *w)
     w->view.ports = w->d.ports;
     w->view.seconds = w->d.seconds;
     memcpy(w->view.selector, w->selector, sizeof w->view.selector);
+    if (!ok) {
+        page_message(w->rq, 400, "The form is incomplete", "Load the page again.", "/");
+    }
     return ok;
 }
 
@@ -215,16 +218,11 @@ void page_approve(void *app, struct http_rq *rq)
         return;
     }
     struct deciding *w = begin(app, rq, "granted");
-    if (!find(w, &n)) {
-        mem_free(w);
-    } else if (!read_form(w)) {
-        page_message(rq, 400, "The form is incomplete", "Load the page again.", "/");
-        mem_free(w);
-    } else if (!form_holds(w, &n)) {
-        mem_free(w);
-    } else {
+    if (find(w, &n) && read_form(w) && form_holds(w, &n)) {
         http_rq_on_abort(rq, decider_left, w);
         approval_approve(app, &w->d, decided, w);
+    } else {
+        mem_free(w);
     }
 }
 

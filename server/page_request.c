@@ -7,7 +7,7 @@
 #include "lib/http/html.h"
 #include "server/app.h"
 
-enum { PAGE_MAX = 12 * 1024 * 1024, NEW_NODE_S = 86400, WAIT_S = 50 };
+enum { PAGE_MAX = 12 * 1024 * 1024, NEW_NODE_S = 86400, WAIT_S = 50, SECONDS_MOST = 366 * 86400 };
 
 /* A page under way: what could be granted is made in the pool. */
 struct showing {
@@ -533,7 +533,7 @@ void page_request(void *app, struct http_rq *rq)
     if (!slice_copy(http_rq_query(rq, "grant"), v.selector, sizeof v.selector)) {
         v.selector[0] = '\0';
     }
-    if (slice_u64(http_rq_query(rq, "seconds"), 366 * 86400, &seconds)) {
+    if (slice_u64(http_rq_query(rq, "seconds"), SECONDS_MOST, &seconds)) {
         v.seconds = (int64_t)seconds;
     }
     request_show(app, rq, &r, &v);

@@ -296,6 +296,7 @@ judge_new(struct app *a, const struct flow *f, const struct js *j, struct webaut
 }
 
 static int keep_new(struct app *a,
+                    const struct addr *from,
                     const struct flow *f,
                     const struct webauthn_credential *c,
                     struct slice name,
@@ -319,9 +320,7 @@ static int keep_new(struct app *a,
     rc = rc ? rc : f->setup ? store_setup_used(a->db, f->setup) : 0;
     rc = rc ? rc : store_passkey_add(a->db, &row);
     rc = rc ? rc : first ? factors_new_recovery(a, f->user, codes) : 0;
-    rc = rc ? rc
-            : store_audit(a->db, &(struct store_audit){a->tailnet.id, u.login, "USER.PASSKEY.ADD",
-                                                       u.login, "", ""});
+    rc = rc ? rc : audit_own(a, from, &u, "USER.PASSKEY.ADD", row.name);
     return rc ? rc : db_commit(&tx);
 }
 
@@ -370,7 +369,7 @@ static void enrol(struct app *a, struct http_rq *rq, const struct identity *id)
         refuse(rq, "This passkey was not accepted.");
         return;
     }
-    int rc = keep_new(a, &was, &c, slice_trim(js_get_str(j, "name")), codes);
+    int rc = keep_new(a, http_rq_peer(rq), &was, &c, slice_trim(js_get_str(j, "name")), codes);
     if (rc == STORE_CONFLICT || rc == STORE_NONE) {
         refuse(rq, rc == STORE_CONFLICT ? "This passkey is registered already."
                                         : "This code has been used already.");

@@ -180,9 +180,7 @@ static int finish_setup(struct app *a, struct password_job *j, char codes[8][20]
     /* Whoever was signed in by the old one is not any more. */
     rc = rc ? rc : store_sessions_end(a->db, j->user.id, j->session);
     rc = rc ? rc
-            : store_audit(a->db, &(struct store_audit){a->tailnet.id, j->user.login,
-                                                       j->setup_id ? "USER.SETUP" : "USER.PASSWORD",
-                                                       j->user.login, "", ""});
+            : audit_own(a, &j->from, &j->user, j->setup_id ? "USER.SETUP" : "USER.PASSWORD", S(""));
     return rc ? rc : db_commit(&tx);
 }
 

@@ -111,13 +111,6 @@ int store_key_create(struct db *d, const struct store_key_new *k) MUST_CHECK;
 int store_key(struct db *d, struct slice hash, struct store_key *out) MUST_CHECK;
 int store_key_used(struct db *d, int64_t id, struct slice remote) MUST_CHECK;
 
-struct store_audit {
-    int64_t tailnet;
-    const char *actor, *action, *target, *detail, *remote;
-};
-
-int store_audit(struct db *d, const struct store_audit *a) MUST_CHECK;
-
 /* The change log; its kinds: migrations/0002. node 0: everybody. */
 int store_change(struct db *d, int64_t tailnet, const char *kind, int64_t node) MUST_CHECK;
 int64_t store_change_head(struct db *d); /* the last one given, also when it was trimmed since */

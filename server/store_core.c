@@ -210,22 +210,7 @@ int store_setup_used(struct db *d, int64_t id)
     return store_touched(d, s);
 }
 
-/* ---- audit and change log ---- */
-
-int store_audit(struct db *d, const struct store_audit *a)
-{
-    struct db_stmt *s =
-        db_stmt(d, "INSERT INTO audit(tailnet_id, at, actor, action, target, detail, remote)"
-                   " VALUES(:tailnet, :now, :actor, :action, :target, :detail, :remote)");
-    db_bind_i64(s, ":tailnet", a->tailnet);
-    db_bind_i64(s, ":now", wall_now().s);
-    db_bind_text(s, ":actor", slice_str(a->actor));
-    db_bind_text(s, ":action", slice_str(a->action));
-    db_bind_text(s, ":target", slice_str(a->target));
-    db_bind_text(s, ":detail", slice_str(a->detail));
-    db_bind_text(s, ":remote", slice_str(a->remote));
-    return store_result(db_exec(s));
-}
+/* ---- change log ---- */
 
 int store_change(struct db *d, int64_t tailnet, const char *kind, int64_t node)
 {

@@ -314,6 +314,20 @@ bool text_printable(struct slice s, size_t max)
     return true;
 }
 
+void text_plain(struct buf *out, struct slice s)
+{
+    while (s.n) {
+        uint32_t point;
+        size_t len = utf8_next(s, &point);
+        if (len && !deceives(point)) {
+            buf_add(out, slice_sub(s, 0, len));
+        } else {
+            buf_addc(out, '?');
+        }
+        s = slice_skip(s, len ? len : 1);
+    }
+}
+
 void text_percent(struct buf *out, struct slice s)
 {
     for (size_t i = 0; i < s.n; i++) {

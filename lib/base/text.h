@@ -45,3 +45,5 @@ bool text_utf8_valid(struct slice s);
 /* True when s is free of control, bidi-override and invalid UTF-8 characters and at most max bytes.
  */
 bool text_printable(struct slice s, size_t max);
+/* A copy with "?" for what text_printable refuses. */
+void text_plain(struct buf *out, struct slice s);

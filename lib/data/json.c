@@ -314,6 +314,31 @@ static int add_piece(const char *piece, size_t n, void *out)
     return buf_push(out, slice_of(piece, n)) ? -1 : 0;
 }
 
+/* As deep as the parser allows: 32. NOLINTBEGIN(misc-no-recursion) */
+void js_plain(struct js *j)
+{
+    struct js_iter it = {NULL};
+    const char *name;
+    struct js *value;
+    struct slice text = js_str(j);
+    for (size_t i = 0; i < js_len(j); i++) {
+        js_plain(js_at(j, i));
+    }
+    while (json_is_object(raw(j)) && js_next(j, &it, &name, &value)) {
+        js_plain(value);
+    }
+    if (text.n && !text_printable(text, text.n)) {
+        struct buf plain = BUF_MAX(text.n);
+        text_plain(&plain, text);
+        if (json_string_setn(raw(j), buf_slice(&plain).p, plain.len)) {
+            abort(); /* shorter than what was there: out of memory */
+        }
+        buf_deinit(&plain);
+    }
+}
+
+/* NOLINTEND(misc-no-recursion) */
+
 void js_write(const struct js *j, enum js_form form, struct buf *out)
 {
     size_t flags = JSON_ENCODE_ANY | (form == JS_PRETTY ? JSON_INDENT(2) : JSON_COMPACT);

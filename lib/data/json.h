@@ -79,4 +79,6 @@ bool js_next(const struct js *obj,
 enum js_form { JS_COMPACT, JS_PRETTY };
 
 void js_write(const struct js *j, enum js_form form, struct buf *out);
+/* Every string in it for a terminal: "?" for what text_printable refuses. */
+void js_plain(struct js *j);
 bool js_equal(const struct js *a, const struct js *b);

@@ -62,6 +62,10 @@ static void utf8(void **state)
     assert_false(text_printable(S("a\x1b[31m"), 10));
     assert_true(text_printable(S("ann's laptop"), 12));
     assert_false(text_printable(S("ann's laptop"), 11));
+    struct buf out = BUF_MAX(100);
+    text_plain(&out, S("a\x1b[2J\xe2\x80\xae\xff\xc3\xa9\r\n.\xc3"));
+    assert_slice(buf_slice(&out), "a?[2J??\xc3\xa9??.?");
+    buf_deinit(&out);
 }
 
 static void words_are_cut_at_whole_characters(void **state)

@@ -188,6 +188,19 @@ static void shared_value_outlives_its_parent(void **state)
     js_free(NULL);
 }
 
+static void strings_for_a_terminal(void **state)
+{
+    (void)state;
+    AUTO(js_freep)
+    struct js *j = parse(
+        "{\"a\":[{\"b\":\"x\\u001b[2J\"},\"\\u202ey\"],\"n\":7,\"c\":\"\\u00e9\",\"e\":\"\"}");
+    js_plain(j);
+    assert_slice(js_get_str(js_at(js_get(j, "a"), 0), "b"), "x?[2J");
+    assert_slice(js_str(js_at(js_get(j, "a"), 1)), "?y");
+    assert_slice(js_get_str(j, "c"), "\xc3\xa9");
+    assert_int_equal(js_get_int(j, "n", 0), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +211,7 @@ int main(void)
         cmocka_unit_test(builds_and_writes),
         cmocka_unit_test(members_in_order),
         cmocka_unit_test(shared_value_outlives_its_parent),
+        cmocka_unit_test(strings_for_a_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include "server/store_keys.h"
 #include "server/store_people.h"
 #include "server/store_policy.h"
+#include "server/store_record.h"
 #include "server/store_requests.h"
 #include "tests/unit/support/fault.h"
 #include "tests/unit/support/store.h"
@@ -239,11 +240,11 @@ static void fresh_copy(void *arg)
 static int write_whole(void *arg)
 {
     struct world *w = arg;
-    struct store_audit audit = {1, "ann@example.com", "TEST", "x", "", ""};
+    struct store_event event = {.actor = S("ann@example.com"), .action = S("TEST")};
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(w->db);
     int rc = tx ? w->op->fn(w) : -EIO;
     rc = rc ? rc : store_change(w->db, 1, "node", 1);
-    rc = rc ? rc : store_audit(w->db, &audit);
+    rc = rc ? rc : store_event_add(w->db, 1, &event);
     return rc ? rc : db_commit(&tx);
 }
 

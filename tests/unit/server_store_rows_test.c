@@ -2,6 +2,7 @@
  * change log, each on a fresh real database. */
 #include <errno.h>
 
+#include "server/store_record.h"
 #include "server/store_requests.h"
 #include "tests/unit/support/store.h"
 
@@ -523,12 +524,11 @@ static void audit_takes_a_row(void **state)
 {
     BEGIN((struct store_world *)*state);
     struct ids i = populate(d);
-    struct store_audit row = {i.tailnet, "ann", "POLICY.UPDATE", "policy", "+funnel", "::1"};
+    struct store_event row = {.actor = S("ann"), .action = S("POLICY.UPDATE"), .remote = S("::1")};
     assert_non_null(tx);
-    assert_int_equal(store_audit(d, &row), 0);
+    assert_int_equal(store_event_add(d, i.tailnet, &row), 0);
     assert_int_equal(db_changes(d), 1);
-    row.tailnet = 99;
-    assert_int_equal(store_audit(d, &row), STORE_CONFLICT);
+    assert_int_equal(store_event_add(d, 99, &row), STORE_CONFLICT);
 }
 
 /* What was committed is there for the next start; what was not is not. */
