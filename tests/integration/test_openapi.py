@@ -133,7 +133,15 @@ def test_devices(c, api):
     ok(api("GET", device + "/attributes/explain?attr=other"))
     ok(api("DELETE", device + "/attributes/custom:a"))
     c.want(node, 443)
-    assert ok(api("GET", T + "/funnels")).json["funnels"]
+    url = f"/api/v2/funnels/{ok(api('GET', T + '/funnels')).json['funnels'][0]['id']}"
+    ok(api("GET", url))
+    ok(api("POST", url + "/probe", ""))
+    ok(api("DELETE", url), 204)
+    with c.db() as db:
+        db.execute("INSERT INTO certificates(node_id, order_id, csr, spki, state, updated) SELECT id, 'x', 'x', 'x', 'failed', 1 "
+                   "FROM nodes WHERE stable_id = ?", (node.id,))
+    ok(api("GET", T + "/certificates"))
+    ok(api("POST", f"/api/v2/certificates/{node.id}/renew", ""), 202)
     stream.close()
     ok(api("DELETE", device))
     assert api("DELETE", device).status == api("GET", device).status == 404
@@ -261,6 +269,11 @@ def test_public_urls(c, api):
 def test_the_rest(c, api):
     ok(api("GET", "/api/v2/whoami"))
     ok(api("GET", "/api/v2/openapi.json"))
+    ok(api("GET", "/api/v2/status"))
+    ok(api("GET", "/api/v2/version"))
+    relay = c.relay()
+    assert ok(api("GET", T + "/ingresses")).json["ingresses"]
+    relay.close()
     ok(api("GET", "/api/v2?outputOpenapiSchema=true"))
     hook = ok(api("POST", T + "/webhooks", {"endpointUrl": "https://hooks.example.com/", "subscriptions": ["policyUpdate"]})).json
     path = f"/api/v2/webhooks/{hook['endpointId']}"
