@@ -199,18 +199,18 @@ void api_device_delete(void *app, struct http_rq *rq)
 /* ---- name and address ---- */
 
 /* "web-1", or the whole name under our zone. */
-static bool read_label(struct app *a, struct slice name, char out[64])
+static bool read_label(struct app *a, struct slice name, char label[64])
 {
     char own[TEXT_NAME_SIZE], full[TEXT_NAME_SIZE];
     ptrdiff_t dot = slice_find(name, '.');
-    struct slice label = dot < 0 ? name : slice_sub(name, 0, (size_t)dot);
-    if (!text_label(label) || !slice_copy(label, out, 64)) {
+    struct slice first = dot < 0 ? name : slice_sub(name, 0, (size_t)dot);
+    if (!text_label(first) || !slice_copy(first, label, 64)) {
         return false;
     }
     if (dot < 0) {
         return true;
     }
-    app_fqdn(a, out, own);
+    app_fqdn(a, label, own);
     return text_name(name, TEXT_NAME_HOST, full) && strcmp(own, full) == 0;
 }
 

@@ -29,7 +29,9 @@ static void set_words(struct js *j, const char *name, const char *words)
     }
     text_cut(text, sizeof text, "%s", words);
     for (char *c = text; *c; c++) {
-        *c = (unsigned char)*c < 0x80 ? *c : '?';
+        if (*c & 0x80) {
+            *c = '?';
+        }
     }
     js_set_cstr(j, name, text);
 }

@@ -50,6 +50,7 @@ struct rest_call {
     struct buf name; /* credential and key: in rest->busy, and what the stored answer is bound to */
     struct slice key;
     uint8_t body[CRYPTO_SHA256_SIZE]; /* of method, path and body */
+    bool repeated;                    /* its answer is kept already */
 };
 
 static void free_call(struct rest_call *c)
@@ -89,9 +90,11 @@ static bool reply_again(
         struct slice body = buf_slice(&plain), type;
         char text[64];
         ok = slice_split(&body, '\n', &type) && slice_copy(type, text, sizeof text);
-        http_rq_add_header(rq, "Idempotency-Replayed", "true");
-        http_rq_add_header(rq, "Cache-Control", "no-store");
-        http_rq_reply(rq, status, text[0] ? text : NULL, body);
+        if (ok) {
+            http_rq_add_header(rq, "Idempotency-Replayed", "true");
+            http_rq_add_header(rq, "Cache-Control", "no-store");
+            http_rq_reply(rq, status, text[0] ? text : NULL, body);
+        }
     }
     buf_deinit(&sealed);
     secret_wipe_buf(&plain);
@@ -115,6 +118,7 @@ static bool first_call(struct app *a, struct http_rq *rq, struct identity *id)
         buf_deinit(&kept);
         return true;
     }
+    c->repeated = true;
     if (rc) {
         reply_broken(rq, rc);
     } else if (memcmp(had.body, c->body, sizeof had.body) != 0) {
@@ -162,7 +166,8 @@ void rest_after(
     struct identity *id = auth_identity(rq);
     struct rest_call *c = id ? id->call : NULL;
     /* What was refused may be tried again with the same key. */
-    if (!c || status < 200 || status > 299 || body.n > REPLY_KEPT_MAX || db_in_tx(a->db)) {
+    if (!c || c->repeated || status < 200 || status > 299 || body.n > REPLY_KEPT_MAX ||
+        db_in_tx(a->db)) {
         return;
     }
     struct buf plain = BUF_MAX(MIB), sealed = BUF_MAX(MIB), text = BUF_MAX(MIB);
@@ -358,7 +363,8 @@ static bool known(const char *name, const struct js_field *fields, size_t count)
 static void add_name(struct buf *out, const char *name)
 {
     for (const char *c = name; *c; c++) {
-        buf_addc(out, *c > 0x20 && *c < 0x7f && *c != '"' && *c != '\\' ? *c : '?');
+        bool plain = *c > 0x20 && *c < 0x7f && *c != '"' && *c != '\\';
+        buf_add(out, plain ? slice_of(c, 1) : S("?"));
     }
 }
 

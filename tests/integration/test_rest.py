@@ -151,6 +151,12 @@ def test_a_repeated_create_makes_one(c):
         assert first.json["secret"].encode() not in b"".join(r[0].encode() for r in db.execute("SELECT reply FROM idempotency"))
     assert other("POST", HOOKS, HOOK, Idempotency_Key="k1").json["endpointId"] != first.json["endpointId"]
     assert len(owner("GET", HOOKS).json["webhooks"]) == before + 2
+    # A repetition does not make it last longer.
+    with c.db() as db:
+        db.execute("UPDATE idempotency SET created = created - 80000")
+    assert owner("POST", HOOKS, HOOK, Idempotency_Key="k1").raw == first.raw
+    with c.db() as db:
+        assert db.execute("SELECT max(created) < unixepoch() - 79000 FROM idempotency WHERE key = 'k1'").fetchone() == (1,)
     # A day later it is forgotten.
     with c.db() as db:
         db.execute("UPDATE idempotency SET created = created - 86401")

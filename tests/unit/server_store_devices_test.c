@@ -28,9 +28,9 @@ static struct ids populate(struct db *d)
     return i;
 }
 
-#define BEGIN(state)                                   \
-    struct db *d = ((struct store_world *)*state)->db; \
-    AUTO(db_tx_endp) struct db_tx *tx = db_begin(d);   \
+#define BEGIN(state)                                     \
+    struct db *d = ((struct store_world *)*(state))->db; \
+    AUTO(db_tx_endp) struct db_tx *tx = db_begin(d);     \
     struct ids i = populate(d)
 
 struct seen {
@@ -136,7 +136,7 @@ static void an_end_is_told_once(void **state)
 static void keep_value(void *arg, const struct store_attribute *x)
 {
     struct seen *s = arg;
-    s->ids[s->count++] = x->value.p[0];
+    s->ids[s->count++] = (unsigned char)x->value.p[0];
 }
 
 static size_t attributes(struct db *d, int64_t node, int64_t now, struct seen *s)
