@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "server/app.h"
+#include "server/store_keys.h"
 #include "server/store_ready.h"
 
 enum {
@@ -21,12 +22,15 @@ enum {
     LISTENERS_MAX = 4000,
 };
 
-static const int64_t keep_alive = SECONDS(15);
+/* A token lives for an hour, a session twelve without a request; whoever may goes on. */
+static const int64_t keep_alive = SECONDS(15), token_life = SECONDS(3600),
+                     session_life = SECONDS((int64_t)12 * 3600);
 
 struct listener {
     struct list link;
     struct events *events;
     struct http_stream *out;
+    struct mono opened;
     int64_t user;
     enum policy_role role;
     bool scoped; /* an OAuth token: scopes hold */
@@ -160,12 +164,33 @@ static void send_change(void *arg, const struct store_live_change *c)
 
 /* ---- the credential still holds ---- */
 
+/* The key, session or client that the stream was opened with. Not readable: with the next look. */
+static bool credential_good(struct app *a, const struct listener *l)
+{
+    struct slice id = slice_skip(slice_str(l->credential), 2);
+    struct store_key_row k;
+    if (l->credential[0] == 's') {
+        return store_session_there(a->db, id) != STORE_NONE;
+    }
+    int rc = store_key_row(a->db, a->tailnet.id, id, &k);
+    return rc < 0 || (rc == 0 && !k.key.revoked && k.key.expires.s > wall_now().s);
+}
+
+static bool too_old(const struct listener *l)
+{
+    int64_t life = l->scoped ? token_life : session_life;
+    return mono_reached(mono_now(), mono_after(l->opened, life));
+}
+
 static bool still_good(struct app *a, struct listener *l)
 {
     struct store_user u;
     enum policy_role role;
+    if (!credential_good(a, l)) {
+        return false;
+    }
     if (!l->user) {
-        return true; /* a token: it ends with its hour, see below */
+        return true; /* a client's token: it belongs to nobody */
     }
     int rc = store_user_by_id(a->db, l->user, &u);
     if (rc < 0) {
@@ -182,8 +207,10 @@ static void check_all(struct events *e)
 {
     LIST_FOREACH (i, &e->listeners) {
         struct listener *l = LIST_ENTRY(i, struct listener, link);
-        if (!still_good(e->a, l)) {
-            cut_off(l, "access: the account has no access any more");
+        if (too_old(l)) {
+            cut_off(l, "age: connect again");
+        } else if (!still_good(e->a, l)) {
+            cut_off(l, "access: the account or its key has no access any more");
         }
     }
 }
@@ -292,8 +319,11 @@ void api_events(void *app, struct http_rq *rq)
         on_wake(a->events); /* nobody listened: from here on */
     }
     struct listener *l = mem_new(sizeof *l);
-    *l = (struct listener){
-        .events = a->events, .user = id->user.id, .scoped = id->scoped, .scopes = id->scopes};
+    *l = (struct listener){.events = a->events,
+                           .opened = mono_now(),
+                           .user = id->user.id,
+                           .scoped = id->scoped,
+                           .scopes = id->scopes};
     memcpy(l->credential, id->credential, sizeof l->credential);
     if (!policy_role_parse(slice_str(id->user.role), &l->role)) {
         l->role = POLICY_MEMBER;
@@ -304,6 +334,7 @@ void api_events(void *app, struct http_rq *rq)
     l->out = http_rq_stream(rq, "text/event-stream", on_close, l);
     http_stream_limit(l->out, QUEUE_MAX);
     greet(l, last);
+    http_rq_drop_user(rq); /* some 5 KiB for as long as the stream is open */
 }
 
 size_t events_listeners(const struct app *a)

@@ -38,14 +38,12 @@ static void count_relay(void *arg, const struct store_relay *r)
 static int64_t resident(void)
 {
     struct buf text = BUF_MAX(4096);
-    struct slice rest, field;
     uint64_t pages = 0;
-    if (file_read("/proc/self/statm", &text) == 0) {
-        rest = buf_slice(&text);
-        if (slice_split(&rest, ' ', &field) && slice_split(&rest, ' ', &field) &&
-            !slice_u64(field, INT64_MAX / 65536, &pages)) {
-            pages = 0;
+    if (file_read("/proc/self/statm", &text) == 0) { /* "size resident …", in pages */
+        struct slice rest = buf_slice(&text), field = S("");
+        for (int i = 0; i < 2 && slice_split(&rest, ' ', &field); i++) {
         }
+        pages = slice_u64(field, INT64_MAX / 65536, &pages) ? pages : 0;
     }
     buf_deinit(&text);
     return (int64_t)pages * sysconf(_SC_PAGESIZE);

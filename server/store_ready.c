@@ -140,6 +140,14 @@ int store_node_grant(struct db *d, int64_t node, struct store_grant_row *out)
     return store_found(rc);
 }
 
+int store_session_there(struct db *d, struct slice stable_id)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(d, "SELECT 1 AS one FROM sessions WHERE stable_id = :id");
+    db_bind_text(s, ":id", stable_id);
+    return store_found(db_step(s));
+}
+
 int64_t store_relay_sessions(struct db *d, int64_t relay)
 {
     AUTO(db_resetp)

@@ -52,6 +52,7 @@ struct store_grant_row {
 
 /* The newest grant that an approval gave for this node and that has not ended. */
 int store_node_grant(struct db *d, int64_t node, struct store_grant_row *out) MUST_CHECK;
+int store_session_there(struct db *d, struct slice stable_id) MUST_CHECK; /* or STORE_NONE */
 int64_t store_relay_sessions(struct db *d, int64_t relay);
 int64_t store_count_nodes(struct db *d);
 int64_t store_count_funnels(struct db *d);

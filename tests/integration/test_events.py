@@ -160,6 +160,18 @@ def test_suspension_ends_the_stream(c):
     assert Events(c, key).status == 401
 
 
+def test_a_revoked_key_ends_its_stream(c):
+    made = c.owner()("POST", "/api/v2/tailnet/-/keys", {"keyType": "api"}).json
+    gone, stays = Events(c, made["key"]), Events(c, c.secret("api-key"))
+    assert gone.next()[0] == stays.next()[0] == "hello"
+    a = c.owner()("DELETE", f"/api/v2/tailnet/-/keys/{made['id']}")
+    assert a.status == 200, a
+    assert gone.until("end", 20)[-1][1]["reason"].startswith("access")
+    c.register("afterwards")
+    stays.until("devices")
+    stays.close()
+
+
 def test_three_streams_for_one_key_here(c):
     key = c.new_key("api")
     streams = [Events(c, key) for _ in range(3)]

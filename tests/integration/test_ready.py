@@ -98,6 +98,35 @@ def test_attribute_revoked(live):
     green_again(live)
 
 
+@pytest.mark.parametrize("fault, mend, code", [
+    ("UPDATE users SET suspended = 1", "UPDATE users SET suspended = 0", "permitted.suspended"),
+    ("UPDATE nodes SET authorized = 0", "UPDATE nodes SET authorized = 1", "permitted.not_approved"),
+    ("UPDATE nodes SET key_expires = 1000", "UPDATE nodes SET key_expires = NULL", "permitted.key_expired")])
+def test_owner_or_device_may_no_longer(live, fault, mend, code):
+    """Each cause has its own sentence and fix; written to the store as the API's calls do it."""
+    def write(sql):
+        with live_db(live) as db:
+            db.execute(sql)
+
+    def seen():  # a suspended person's key is refused: read from the store
+        with live_db(live) as db:
+            return db.execute("SELECT state, code FROM probes WHERE step = 'permitted'").fetchone()
+    write(fault)
+    wait_for(lambda: seen() == ("failed", code), IN_TIME, 0.3)
+    write(mend)
+    live.processes["agent"].stop()  # one whose key has ended does not ask again by itself
+    live.processes["agent"].start()
+    green_again(live)
+
+
+def test_kill_switch(live):
+    assert live.api("POST", "/api/v2/tailnet/-/funnel-lock", '{"reason": "a test"}')[0] == 200
+    turns(live, "permitted", "permitted.locked")
+    turns(live, "reachable", "reachable.refused")
+    assert live.api("DELETE", "/api/v2/tailnet/-/funnel-lock")[0] == 200
+    green_again(live)
+
+
 def test_port_not_given(live):
     before = live.get_policy()
     live.set_policy('{"nodeAttrs": [{"target": ["autogroup:member"], "attr": ["funnel"], '
