@@ -41,17 +41,17 @@ static void fail(struct login *l, const struct login_failure *f)
     ipc_login_failed(a, f);
 }
 
-const char *login_take(struct agent *a, const char *control, const struct js *j)
+const char *login_take(struct agent *a, const char *control, const struct js *answer)
 {
     struct agent_state *s = &a->state;
     buf_clear(&s->token);
-    buf_add(&s->token, js_get_str(j, "nodeToken"));
-    bool ok = slice_copy(js_get_str(j, "nodeId"), s->node_id, sizeof s->node_id) &&
-              slice_copy(js_get_str(j, "name"), s->name, sizeof s->name) &&
-              slice_copy(js_get_str(j, "user"), s->user, sizeof s->user) &&
-              slice_copy(js_get_str(j, "tailnet"), s->tailnet, sizeof s->tailnet) &&
-              slice_copy(js_get_str(j, "ipv4"), s->ipv4, sizeof s->ipv4) &&
-              slice_copy(js_get_str(j, "ipv6"), s->ipv6, sizeof s->ipv6) && s->token.len;
+    buf_add(&s->token, js_get_str(answer, "nodeToken"));
+    bool ok = slice_copy(js_get_str(answer, "nodeId"), s->node_id, sizeof s->node_id) &&
+              slice_copy(js_get_str(answer, "name"), s->name, sizeof s->name) &&
+              slice_copy(js_get_str(answer, "user"), s->user, sizeof s->user) &&
+              slice_copy(js_get_str(answer, "tailnet"), s->tailnet, sizeof s->tailnet) &&
+              slice_copy(js_get_str(answer, "ipv4"), s->ipv4, sizeof s->ipv4) &&
+              slice_copy(js_get_str(answer, "ipv6"), s->ipv6, sizeof s->ipv6) && s->token.len;
     if (control != s->control) {
         text_cut(s->control, sizeof s->control, "%s", control);
     }

@@ -19,7 +19,7 @@ enum {
     SCOPES_MAX = 64,
 };
 
-static const int64_t client_s = 100 * 365 * (int64_t)DAY_S; /* does not expire: it is revoked */
+static const int64_t client_s = (int64_t)100 * 365 * DAY_S; /* does not expire: it is revoked */
 
 /* ---- as JSON ---- */
 
@@ -596,11 +596,13 @@ static int announce_ending(struct app *a)
     int rc = store_setting(a->db, a->tailnet.id, name, &text);
     AUTO(js_freep)
     struct js *kept = rc == 0 ? js_parse(buf_slice(&text), 64, why, sizeof why) : NULL;
-    struct wall from = {js_int(js_at(kept, 0), wall_now().s)};
+    struct store_ending ending = {.tailnet = a->tailnet.id,
+                                  .from = {js_int(js_at(kept, 0), wall_now().s)},
+                                  .until = until,
+                                  .life = WEEK_S};
     buf_clear(&text);
     buf_addf(&text, "[%lld]", (long long)until.s);
-    rc =
-        rc < 0 ? rc : store_keys_ending(a->db, a->tailnet.id, from, until, WEEK_S, tell_ending, &e);
+    rc = rc < 0 ? rc : store_keys_ending(a->db, &ending, tell_ending, &e);
     rc = rc ? rc : e.rc;
     rc = rc || !e.count ? rc : store_setting_set(a->db, a->tailnet.id, name, buf_slice(&text));
     buf_deinit(&text);

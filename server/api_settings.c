@@ -115,6 +115,24 @@ static bool names_policy(const struct js *patch)
     return false;
 }
 
+/* A token's scope for settings is none for HTTPS or the policy. False after an answer. */
+static bool scopes_reach(struct app *a, struct http_rq *rq, const struct change *c)
+{
+    const struct identity *id = auth_identity(rq);
+    bool https = c->https == a->tailnet.https_enabled ||
+                 scopes_allow(&id->scopes, SCOPE_NETWORKING_SETTINGS, true);
+    bool policy = !names_policy(c->patch) || scopes_allow(&id->scopes, SCOPE_POLICY_FILE, true);
+    char text[120];
+    if (!id->scoped || (https && policy)) {
+        return true;
+    }
+    text_cut(text, sizeof text, "the token does not hold the scope %s",
+             scope_name(https ? SCOPE_POLICY_FILE : SCOPE_NETWORKING_SETTINGS));
+    reply_problem(rq, &(struct problem){403, "scope.missing", text,
+                                        "ask for a token of a client that has this scope"});
+    return false;
+}
+
 /* Every member asks for a right of its own; a switch that stays as it is asks for none. */
 static bool may(struct app *a, struct http_rq *rq, const struct change *c)
 {
@@ -127,6 +145,9 @@ static bool may(struct app *a, struct http_rq *rq, const struct change *c)
         p = PERM_POLICY_WRITE;
     } else if (c->https != a->tailnet.https_enabled && !role_may(role, PERM_NETWORK_WRITE)) {
         p = PERM_NETWORK_WRITE;
+    }
+    if (p == PERM_NONE && !scopes_reach(a, rq, c)) {
+        return false;
     }
     if (p != PERM_NONE) {
         text_cut(text, sizeof text, "the role %s does not include %s", id->user.role,

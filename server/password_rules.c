@@ -133,7 +133,8 @@ static void core_of(struct slice s, struct buf *out)
     }
     for (size_t i = from; i < to; i++) {
         const char *mark = s.p[i] ? strchr(marks, s.p[i]) : NULL;
-        char c = mark ? letters[mark - marks] : s.p[i];
+        const char *seen = mark ? &letters[mark - marks] : &s.p[i];
+        char c = *seen;
         if (letter(c) || digit(c)) {
             buf_addc(out, c);
         }

@@ -433,12 +433,12 @@ int registration_approve(struct app *a,
         policy_role_parse(slice_str(user->role), &role) && role_may(role, PERM_MACHINES_WRITE);
     node_terms_default(a, false, approver, &m.terms);
     m.terms.registered_by = user->id;
-    memcpy(n.login, user->login, sizeof n.login);
-    memcpy(n.hostname, r->hostname, sizeof n.hostname);
-    memcpy(n.os, r->os, sizeof n.os);
-    memcpy(n.version, r->version, sizeof n.version);
-    memcpy(n.transport_key, r->transport_key, sizeof n.transport_key);
-    memcpy(n.remote, r->remote, sizeof n.remote);
+    text_fit(n.login, sizeof n.login, "%s", user->login);
+    text_fit(n.hostname, sizeof n.hostname, "%s", r->hostname);
+    text_fit(n.os, sizeof n.os, "%s", r->os);
+    text_fit(n.version, sizeof n.version, "%s", r->version);
+    text_fit(n.transport_key, sizeof n.transport_key, "%s", r->transport_key);
+    text_fit(n.remote, sizeof n.remote, "%s", r->remote);
     AUTO(db_tx_endp) struct db_tx *tx = db_begin(a->db);
     int rc = tx ? node_make(a, &n, &m) : -EIO;
     rc = rc ? rc : store_registration_decide(a->db, r->id, "granted", n.id, slice_str(by->login));

@@ -7,24 +7,24 @@
 struct setting {
     const char *name;
     enum js_kind kind;
+    enum permission permission;
     int64_t otherwise, least, most; /* bool: 0 or 1 */
     const char *const *words;       /* JS_STR: NULL-terminated; the first is the default */
-    enum permission permission;
 };
 
 static const char *const join_words[] = {"none", "admin", "member", NULL};
 
 static const struct setting table[] = {
-    {"devicesApprovalOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},
-    {"devicesAutoUpdatesOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},
-    {"devicesKeyDurationDays", JS_INT, 180, 1, 180, NULL, PERM_FEATURE_WRITE},
-    {"usersApprovalOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},
-    {"usersRoleAllowedToJoinExternalTailnets", JS_STR, 0, 0, 0, join_words, PERM_FEATURE_WRITE},
-    {"funnelFourEyes", JS_BOOL, 0, 0, 1, NULL, PERM_REQUEST_DECIDE},
-    {"funnelRequestHours", JS_INT, 72, 1, 720, NULL, PERM_REQUEST_DECIDE},
-    {"networkFlowLoggingOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},
-    {"regionalRoutingOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},
-    {"postureIdentityCollectionOn", JS_BOOL, 0, 0, 1, NULL, PERM_FEATURE_WRITE},
+    {"devicesApprovalOn", JS_BOOL, PERM_FEATURE_WRITE, 0, 0, 1, NULL},
+    {"devicesAutoUpdatesOn", JS_BOOL, PERM_FEATURE_WRITE, 0, 0, 1, NULL},
+    {"devicesKeyDurationDays", JS_INT, PERM_FEATURE_WRITE, 180, 1, 180, NULL},
+    {"usersApprovalOn", JS_BOOL, PERM_FEATURE_WRITE, 0, 0, 1, NULL},
+    {"usersRoleAllowedToJoinExternalTailnets", JS_STR, PERM_FEATURE_WRITE, 0, 0, 0, join_words},
+    {"funnelFourEyes", JS_BOOL, PERM_REQUEST_DECIDE, 0, 0, 1, NULL},
+    {"funnelRequestHours", JS_INT, PERM_REQUEST_DECIDE, 72, 1, 720, NULL},
+    {"networkFlowLoggingOn", JS_BOOL, PERM_FEATURE_WRITE, 0, 0, 1, NULL},
+    {"regionalRoutingOn", JS_BOOL, PERM_FEATURE_WRITE, 0, 0, 1, NULL},
+    {"postureIdentityCollectionOn", JS_BOOL, PERM_FEATURE_WRITE, 0, 0, 1, NULL},
 };
 
 static const struct setting *row(const char *name)

@@ -162,13 +162,7 @@ int store_keys_each(struct db *d, int64_t tailnet, int64_t user, store_key_fn fn
     return store_seen(rc);
 }
 
-int store_keys_ending(struct db *d,
-                      int64_t tailnet,
-                      struct wall from,
-                      struct wall until,
-                      int64_t life,
-                      store_key_fn fn,
-                      void *arg)
+int store_keys_ending(struct db *d, const struct store_ending *e, store_key_fn fn, void *arg)
 {
     AUTO(db_resetp)
     struct db_stmt *s =
@@ -177,10 +171,10 @@ int store_keys_ending(struct db *d,
                                " AND k.expires - k.created > :life AND NOT (k.kind = 'auth'"
                                " AND k.reusable = 0 AND k.last_used IS NOT NULL) ORDER BY k.id");
     struct store_key_row row;
-    db_bind_i64(s, ":tailnet", tailnet);
-    db_bind_i64(s, ":from", from.s);
-    db_bind_i64(s, ":until", until.s);
-    db_bind_i64(s, ":life", life);
+    db_bind_i64(s, ":tailnet", e->tailnet);
+    db_bind_i64(s, ":from", e->from.s);
+    db_bind_i64(s, ":until", e->until.s);
+    db_bind_i64(s, ":life", e->life);
     int rc;
     while ((rc = db_step(s)) == DB_ROW) {
         read_row(s, &row);

@@ -25,15 +25,16 @@ typedef void (*store_key_fn)(void *arg, const struct store_key_row *k);
 /* Those that are valid now, oldest first; user 0: everybody's. */
 int store_keys_each(struct db *d, int64_t tailnet, int64_t user, store_key_fn fn, void *arg)
     MUST_CHECK;
-/* Keys of people that end after `from`, not after `until`, and were made to live for longer than
- * `life` seconds; not those that are of no use any more. */
-int store_keys_ending(struct db *d,
-                      int64_t tailnet,
-                      struct wall from,
-                      struct wall until,
-                      int64_t life,
-                      store_key_fn fn,
-                      void *arg) MUST_CHECK;
+
+struct store_ending {
+    int64_t tailnet;
+    struct wall from, until; /* after, not after */
+    int64_t life;            /* made to live for longer than these seconds */
+};
+
+/* Keys that end then; not those that are of no use any more. */
+int store_keys_ending(struct db *d, const struct store_ending *e, store_key_fn fn, void *arg)
+    MUST_CHECK;
 /* STORE_NONE: it was revoked before. */
 int store_key_revoke(struct db *d, int64_t id) MUST_CHECK;
 int store_key_describe(struct db *d, int64_t id, struct slice description) MUST_CHECK;

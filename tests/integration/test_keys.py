@@ -269,3 +269,15 @@ def test_a_token_ends_with_its_client_and_its_maker(c):
     robot = token_client(c, client)
     assert c.owner()("DELETE", f"{KEYS}/{client['id']}").status == 200
     assert robot("GET", "/api/v2/tailnet/-/acl").status == 401
+
+
+def test_a_scope_for_settings_is_none_for_https_or_the_policy(c):
+    settings = "/api/v2/tailnet/-/settings"
+    narrow = token_client(c, client_of(c.owner(), ["feature_settings"]))
+    assert narrow("PATCH", settings, {"usersApprovalOn": False, "httpsEnabled": None}).status == 200
+    for body in ({"httpsEnabled": True}, {"aclsExternallyManagedOn": True}):
+        a = narrow("PATCH", settings, body)
+        assert a.status == 403 and a.json["code"] == "scope.missing", a
+    wide = token_client(c, client_of(c.owner(), ["feature_settings", "networking_settings", "policy_file"]))
+    for on in (True, False):
+        assert wide("PATCH", settings, {"httpsEnabled": on, "aclsExternallyManagedOn": on}).json["httpsEnabled"] is on
