@@ -167,6 +167,7 @@ void approval_waits_look(struct app *a); /* requests have changed */
 
 void page_request(void *app, struct http_rq *rq);
 void page_request_wait(void *app, struct http_rq *rq);
+void page_request_ladder(void *app, struct http_rq *rq);
 void page_approve(void *app, struct http_rq *rq);
 void page_deny(void *app, struct http_rq *rq);
 void page_report(void *app, struct http_rq *rq);

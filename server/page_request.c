@@ -6,6 +6,7 @@
 #include "lib/base/text.h"
 #include "lib/http/html.h"
 #include "server/app.h"
+#include "server/ready.h"
 
 enum { PAGE_MAX = 12 * 1024 * 1024, NEW_NODE_S = 86400, WAIT_S = 50, SECONDS_MOST = 366 * 86400 };
 
@@ -409,6 +410,28 @@ static void put_given(struct showing *s)
     buf_adds(&s->out, "</dl>");
 }
 
+/* From the right to the whole internet, step by step; the page's script keeps it current. */
+static void put_ladder(struct showing *s)
+{
+    const struct ready_rung *r =
+        s->there ? ready_ladder(s->app, s->node.id, s->request.port) : NULL;
+    if (!s->there) {
+        return;
+    }
+    buf_adds(&s->out, "<h2>On its way to the internet</h2><ol id=ladder>");
+    for (size_t i = 0; r && i < READY_STEPS; i++) {
+        html_fmt(&s->out, "<li data-state=%s><b>%s</b> %s: %s", ready_state_name(r[i].state),
+                 ready_state_name(r[i].state), ready_step_name((enum ready_step)i),
+                 r[i].text ? r[i].text : "");
+        if (r[i].state != READY_OK && r[i].fix && r[i].fix[0]) {
+            html_fmt(&s->out, " <span class=dim>%s</span>", r[i].fix);
+        }
+    }
+    buf_adds(&s->out, r ? "</ol>"
+                        : "<li class=dim>The command on the device has not published it "
+                          "yet.</ol>");
+}
+
 static void put_outcome(struct showing *s)
 {
     bool granted = strcmp(s->request.state, "granted") == 0;
@@ -427,6 +450,7 @@ static void put_outcome(struct showing *s)
     buf_adds(&s->out, ".</p>");
     if (granted) {
         put_given(s);
+        put_ladder(s);
     }
     if (s->there && s->decides && store_node_barred(s->app->db, s->node.id) == 0) {
         open_form(s, "allow");
@@ -558,4 +582,20 @@ void page_request_wait(void *app, struct http_rq *rq)
     } else {
         no_such(rq);
     }
+}
+
+void page_request_ladder(void *app, struct http_rq *rq)
+{
+    struct app *a = app;
+    struct store_request r;
+    struct store_node n;
+    if (!request_find(a, rq, &r, &n)) {
+        no_such(rq);
+        return;
+    }
+    const struct ready_rung *rungs = n.id ? ready_ladder(a, n.id, r.port) : NULL;
+    AUTO(js_freep) struct js *j = js_object();
+    js_set_bool(j, "ready", rungs && ready_is_ready(rungs));
+    js_set(j, "readiness", rungs ? ready_json(rungs) : js_array());
+    reply_json(rq, 200, j);
 }

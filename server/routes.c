@@ -72,6 +72,7 @@ const struct http_route app_routes[] = {
     {HTTP_POST, "/f/{id}/note", FORM, ROUTE_FORM, page_request_note},
     {HTTP_POST, "/f/{id}/cancel", FORM, ROUTE_FORM, page_request_cancel},
     {HTTP_GET, "/f/{id}/wait", 0, ROUTE_PAGE, page_request_wait},
+    {HTTP_GET, "/f/{id}/ladder", 0, ROUTE_PAGE, page_request_ladder},
     {HTTP_GET, TAILNET "/acl", 0, API(PERM_POLICY_READ, SCOPE_POLICY_FILE), api_acl_get},
     {HTTP_POST, TAILNET "/acl", POLICY_SIZE_MAX, API(PERM_POLICY_WRITE, SCOPE_POLICY_FILE),
      api_acl_post},

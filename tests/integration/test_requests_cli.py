@@ -59,6 +59,10 @@ def test_not_waiting_and_taking_up(ready):
     ready.wait_live(p)
     assert f"{ready.url}" in p.out.read_text() and ready.curl() == b"hello from the backend\n"
     assert "approved by ann@example.com" in p.err.read_text()
+    # The page says the same, step by step, and says it again when asked.
+    wait_for(lambda: json.loads(ready.page(f"/f/{asked}/ladder"))["ready"], 30)
+    html = ready.page(f"/f/{asked}")
+    assert html.count("<li data-state=ok>") == 7 and "Granted to" in html and "reachable" in html
     p.terminate()
     p.wait()
     done = ready.funnel("wait", "0" * 26, check=False)

@@ -68,3 +68,34 @@ async function watch() {
   }
 }
 if (card?.dataset.state === 'pending') watch();
+
+// From the right to the whole internet: the steps as they are now, until all of them are done.
+const ladder = document.querySelector('#ladder');
+function row(step) {
+  const li = document.createElement('li'), state = document.createElement('b');
+  li.dataset.state = state.textContent = step.state;
+  li.append(state, ` ${step.step}: ${step.text ?? ''}`);
+  if (step.state !== 'ok' && step.fix) {
+    const fix = document.createElement('span');
+    fix.className = 'dim';
+    fix.textContent = ` ${step.fix}`;
+    li.append(fix);
+  }
+  return li;
+}
+async function climb() {
+  const end = Date.now() + 600000;
+  for (let ready = false; !ready && Date.now() < end;) {
+    await new Promise((r) => { setTimeout(r, 1500); });
+    try {
+      const reply = await fetch(`${path}/ladder`, { credentials: 'same-origin' });
+      if (!reply.ok) return;
+      const now = await reply.json();
+      ready = now.ready;
+      if (now.readiness.length) ladder.replaceChildren(...now.readiness.map(row));
+    } catch {
+      // the next turn asks again
+    }
+  }
+}
+if (ladder) climb();
