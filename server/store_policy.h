@@ -11,7 +11,7 @@ struct store_policy_meta {
     int64_t id; /* the revision */
     char etag[65];
     char author[STORE_NAME_SIZE];
-    char via[16]; /* init, api, reset, rollback, approval */
+    char via[16]; /* init, api, reset, rollback, approval, expiry */
     char message[STORE_MESSAGE_SIZE];
     struct wall created;
     size_t size;
