@@ -1,8 +1,8 @@
-// console-do.mjs ORIGIN OUT_DIR WHAT[,WHAT…]: what people do in the console. Policy edit and key by keyboard alone, the approval page from
+// console-do.mjs ORIGIN OUT_DIR WHAT[,WHAT…] [CODE]: what people do in the console. Policy edit and key by keyboard alone, the approval page from
 // the queue, ten thousand machines filtered and scrolled, another tab that hears of a change, the second language, longer texts.
 import { openConsole } from './console-open.mjs';
 
-const [origin, out, what] = process.argv.slice(2);
+const [origin, out, what, code] = process.argv.slice(2);
 const { browser, open, signIn, until, settled, shown } = await openConsole(origin);
 
 const press = async (page, ...keys) => {
@@ -136,17 +136,16 @@ const doing = {
     shown.kept = await page.locator('.count-line').innerText();
   },
   async live(page) {
-    const opened = () => streams.length;
     const streams = [];
-    page.context().on('request', (r) => r.url().endsWith('/events') && streams.push(r));
+    page.context().on('request', (r) => r.url().endsWith('/events') && streams.push(r.url()));
     await page.goto(`${origin}/console/access/history`);
     await settled(page);
+    await until(page, () => document.querySelector('.pulse.live'));
     const other = await page.context().newPage();
     await other.goto(`${origin}/console/settings`);
     await settled(other);
-    await until(page, () => document.querySelector('.pulse.live'));
     await until(other, () => document.querySelector('.pulse.live'));
-    shown.streams = { before: await page.locator('.lines > li').count(), open: opened() };
+    const before = await page.locator('.lines > li').count();
     const at = Date.now();
     await other.evaluate(async () => {
       const head = { 'X-Requested-With': 'openfunnel-console' };
@@ -154,9 +153,49 @@ const doing = {
       const text = await (await fetch('/api/v2/tailnet/-/acl', { headers: head })).text();
       await fetch('/api/v2/tailnet/-/acl', { method: 'POST', headers: { ...head, 'X-Csrf-Token': csrfToken, 'Content-Type': 'application/hujson' }, body: `${text}// once more\n` });
     });
-    await until(page, (n) => document.querySelectorAll('.lines > li').length > n, shown.streams.before);
+    await until(page, (n) => document.querySelectorAll('.lines > li').length > n, before);
     shown.liveMs = Date.now() - at;
+    shown.streams = streams.length;
+    // The tab that listened goes; the other takes over.
+    await page.goto(`${origin}/account`);
+    for (let i = 0; i < 100 && streams.length < 2; i++) await other.waitForTimeout(50);
+    shown.takenOver = streams.length;
     await other.close();
+  },
+  async approve(page) {
+    await page.goto(`${origin}/console/requests`);
+    await settled(page);
+    await tabTo(page, 'Look and decide');
+    await press(page, 'Enter');
+    await page.waitForURL('**/f/*');
+    await page.waitForSelector('h1');
+    const match = () => page.evaluate(() => ({ focus: document.activeElement.name, value: document.querySelector('input[name=match]:checked')?.value }));
+    for (let i = 0; i < 40 && (await match()).focus !== 'match'; i++) await press(page, 'Tab');
+    await press(page, 'Space');
+    for (let i = 0; i < 3 && (await match()).value !== code; i++) await press(page, 'ArrowDown');
+    await page.waitForTimeout(900); // the button wakes up after 700 ms of being seen
+    await tabTo(page, 'Approve');
+    await press(page, 'Enter');
+    await page.waitForSelector('#outcome');
+    shown.outcome = await page.locator('#outcome').innerText();
+    await page.goto(`${origin}/console/requests`);
+    await settled(page);
+    shown.left = await page.locator('.card').innerText();
+  },
+  async quick(page) {
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send('Performance.enable', { timeDomain: 'threadTicks' });
+    const spent = async () => (await cdp.send('Performance.getMetrics')).metrics.find((m) => m.name === 'TaskDuration').value * 1000;
+    shown.quickMs = [];
+    shown.workMs = [];
+    for (let i = 0; i < 5; i++) {
+      await page.goto('about:blank');
+      const before = await spent();
+      await page.goto(`${origin}/console/funnels`, { waitUntil: 'commit' });
+      await page.waitForSelector('.list tbody tr a');
+      shown.quickMs.push(await page.evaluate(() => performance.now()));
+      shown.workMs.push((await spent()) - before);
+    }
   },
   async german(page) {
     await page.goto(`${origin}/console/`);

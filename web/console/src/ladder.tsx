@@ -101,7 +101,7 @@ export function Ladder({ of }: { of: Funnel }) {
             {s.checked && <span class="dim"><Time at={s.checked} /></span>}
           </div>
           <p class={s.text ? '' : 'dim'}>{s.text ?? tw('step.about', s.name)}</p>
-          {s.fix && s.state !== 'ok' && <p class="fix"><span class="strong">{t('fix')}</span> {s.fix}</p>}
+          {s.fix && s.state !== 'ok' && <p class={s.state === 'fail' ? 'fix' : 'fix quiet'}><span class="strong">{t('fix')}</span> {s.fix}</p>}
         </li>
       ))}
     </ol>

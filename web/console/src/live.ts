@@ -11,7 +11,7 @@ const POLL_MS = 15000, GATHER_MS = 400, RETRY_MS = 3000;
 export const liveState = signal<'connecting' | 'live' | 'polling'>('connecting');
 const listeners = new Set<Listener>();
 const channel = new BroadcastChannel('openfunnel-events');
-let gathered = new Set<string>(), timer = 0, lastId = '';
+let gathered = new Set<string>(), timer = 0, lastId = '', leading = false;
 
 // The server's events (server/events.c), and whose data they concern. A word that a newer server says concerns everybody.
 const words: Record<string, Topic[]> = {
@@ -40,7 +40,8 @@ export function onChange(wanted: string[], fn: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
-channel.onmessage = (e: MessageEvent<{ topics?: string[]; state?: typeof liveState.value }>) => {
+channel.onmessage = (e: MessageEvent<{ topics?: string[]; state?: typeof liveState.value; ask?: boolean }>) => {
+  if (e.data.ask && leading) channel.postMessage({ state: liveState.value }); // a tab that came later
   if (e.data.state) liveState.value = e.data.state;
   if (e.data.topics) tell(e.data.topics);
 };
@@ -88,6 +89,7 @@ async function listen(): Promise<void> {
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
 async function lead(): Promise<void> {
+  leading = true;
   for (;;) {
     let missing = false;
     try {
@@ -102,6 +104,7 @@ async function lead(): Promise<void> {
 }
 
 export function startLive(): void {
+  channel.postMessage({ ask: true });
   // Where locks are not to be had (an origin without TLS), each tab listens for itself.
   if (navigator.locks) void navigator.locks.request('openfunnel-events', lead);
   else void lead();

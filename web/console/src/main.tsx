@@ -51,13 +51,16 @@ function Current() {
 
 async function start(): Promise<void> {
   const root = document.getElementById('app')!;
+  // All three at once: on a slow line each round trip is seen.
+  const who = whoAmI().then(() => undefined, (e: unknown) => e), first = place.value.screen;
+  const screen = screens[first]?.().then((m) => (loaded[first] = m.default), () => undefined);
   await loadLanguage();
-  try {
-    await whoAmI();
-  } catch (e) {
-    render(<main><Failed error={e} /></main>, root);
+  const error = await who;
+  if (error) {
+    render(<main><Failed error={error} /></main>, root);
     return;
   }
+  await screen;
   if (!me.value) return;
   startRouter();
   startLive();

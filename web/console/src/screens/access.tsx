@@ -114,7 +114,7 @@ export function FunnelEdit({ selector, remove, open, onClose, done }: { selector
   );
 }
 
-function Who({ policy, onRemove }: { policy: Policy; onRemove: (selector: string) => void }) {
+function Who({ policy, locked, onRemove }: { policy: Policy; locked: boolean; onRemove: (selector: string) => void }) {
   const entries = (policy.nodeAttrs ?? []).filter((e) => e.attr?.some((a) => /(^|\/)funnel/.test(a)));
   const targets = entries.flatMap((e) => (e.target ?? []).map((x) => ({ x, attr: (e.attr ?? []).join(' ') })));
   if (!targets.length) return <Empty title={t('access.nobody')} text={t('access.nobody.text')} />;
@@ -124,7 +124,7 @@ function Who({ policy, onRemove }: { policy: Policy; onRemove: (selector: string
         <li key={x + attr}>
           <div class="grow"><span class="strong break">{x === 'autogroup:member' ? t('access.who.members') : x === '*' ? t('access.who.all') : x}</span><p class="dim break">{(x === 'autogroup:member' || x === '*') && <><code>{x}</code> · </>}{attr}</p></div>
           {x === '*' && <Badge tone="warn">{t('access.wide')}</Badge>}
-          {can('policy.write') && <button type="button" class="small danger" onClick={() => onRemove(x)} aria-label={t('access.remove.what', { who: x })}>{t('access.take')}</button>}
+          {!locked && <button type="button" class="small danger" onClick={() => onRemove(x)} aria-label={t('access.remove.what', { who: x })}>{t('access.take')}</button>}
         </li>
       ))}
     </ul>
@@ -136,14 +136,14 @@ function FunnelSection() {
   const policy = useData<Policy>(`${TAILNET}/acl`, ['policy']);
   const [adding, setAdding] = useState(false);
   const [removing, setRemoving] = useState('');
-  const locked = settings.data?.aclsExternallyManagedOn;
+  const locked = !can('policy.write') || !!settings.data?.aclsExternallyManagedOn;
   return (
     <>
       <External settings={settings.data} />
       <div class="columns wide-first">
-        <Card title={t('access.funnel')} aside={can('policy.write') && !locked && <button type="button" class="primary" onClick={() => setAdding(true)}>{t('access.add')}</button>}>
+        <Card title={t('access.funnel')} aside={!locked && <button type="button" class="primary" onClick={() => setAdding(true)}>{t('access.add')}</button>}>
           <p class="dim">{t('access.funnel.text')}</p>
-          <Load of={policy}>{(p) => <Who policy={p} onRemove={setRemoving} />}</Load>
+          <Load of={policy}>{(p) => <Who policy={p} locked={locked} onRemove={setRemoving} />}</Load>
         </Card>
         <div>
           <Https />

@@ -2,7 +2,7 @@
 import { useMemo, useState } from 'preact/hooks';
 import { call, can, TAILNET } from '../api';
 import { useAction, useData } from '../data';
-import { num, t, tn } from '../i18n';
+import { num, t, tn, tw } from '../i18n';
 import { Dots, Ladder, shortUrl, verdict, Verdict, type Funnel } from '../ladder';
 import { go, place, setQuery, to } from '../router';
 import { Badge, Card, Confirm, Copy, Empty, Facts, Load, ProblemBox, say, Screen, Select, Time } from '../ui';
@@ -92,7 +92,7 @@ function Page({ id }: { id: string }) {
             [t('expires'), f.expires && <Time at={f.expires} />],
             [t('funnels.since'), (f.since ?? f.created) && <Time at={f.since ?? f.created} />],
             [t('funnels.bytes'), bytes(f.bytes ?? (f.bytesIn === undefined ? undefined : f.bytesIn + (f.bytesOut ?? 0)))],
-            [t('state'), f.state && <Badge>{f.state}</Badge>],
+            [t('state'), f.state && <Badge>{tw('funnel.state', f.state)}</Badge>],
           ]} />
         </Card>
       </div>

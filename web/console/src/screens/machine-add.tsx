@@ -56,7 +56,7 @@ export function AddMachine({ open, onClose }: { open: boolean; onClose: () => vo
     onClose();
   };
   const make = (w: KeyWish) => act.run(async () => setKey((await makeAuthKey(w)).key));
-  const line = `sudo funnel up --control ${location.origin}`;
+  const line = `sudo funnel up ${location.origin}`;
   return (
     <Dialog title={t('machines.add')} open={open} onClose={close} wide>
       {key ? (

@@ -103,7 +103,7 @@ function List() {
   return (
     <Screen title={t('nav.machines')} lead={t('machines.lead')} actions={can('auth_keys') && <button type="button" class="primary" onClick={() => setAdding(true)}>{t('machines.add')}</button>}>
       <AddMachine open={adding} onClose={() => setAdding(false)} />
-      <Load of={devices}>{(d) => d.devices.length === 0 ? <Card><Empty title={t('machines.none')} text={t('machines.none.text')} command={`sudo funnel up --control ${location.origin}`} /></Card> : (
+      <Load of={devices}>{(d) => d.devices.length === 0 ? <Card><Empty title={t('machines.none')} text={t('machines.none.text')} command={`sudo funnel up ${location.origin}`} /></Card> : (
         <>
           <Filters devices={d.devices} />
           <Card class="flush">
