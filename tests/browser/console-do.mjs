@@ -136,6 +136,7 @@ const doing = {
     shown.kept = await page.locator('.count-line').innerText();
   },
   async live(page) {
+    await until(page, () => document.querySelector('.pulse.live')); // the stream of the page that signing in led to is not counted
     const streams = [];
     page.context().on('request', (r) => r.url().endsWith('/events') && streams.push(r.url()));
     await page.goto(`${origin}/console/access/history`);
