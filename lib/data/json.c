@@ -259,7 +259,7 @@ struct js *js_new_null(void)
 
 void js_set(struct js *obj, const char *name, struct js *take)
 {
-    if (take && json_object_set_new(raw(obj), name, raw(take))) {
+    if (take && json_object_set_new_nocheck(raw(obj), name, raw(take))) {
         abort();
     }
 }
@@ -341,7 +341,17 @@ void js_plain(struct js *j)
 
 void js_write(const struct js *j, enum js_form form, struct buf *out)
 {
+    enum { ROOMY = 1024 }; /* most single rows of a list fit */
+
     size_t flags = JSON_ENCODE_ANY | (form == JS_PRETTY ? JSON_INDENT(2) : JSON_COMPACT);
+    size_t room = buf_room(out);
+    if (room >= ROOMY && buf_ok(out)) { /* a row of a list: in one piece, without growing */
+        size_t n = json_dumpb(raw(j), buf_tail(out), room, flags);
+        if (n && n <= room) {
+            buf_commit(out, n);
+            return;
+        }
+    }
     if (json_dump_callback(raw(j), add_piece, out, flags)) {
         out->full = true;
     }
