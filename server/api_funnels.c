@@ -40,8 +40,8 @@ static void set_grant(struct app *a, const struct store_node *n, struct js *j)
     }
 }
 
-static struct js *
-funnel_json(struct app *a, const struct store_node *n, const struct store_funnel *f)
+/* Without its readiness. */
+static struct js *core_json(struct app *a, const struct store_node *n, const struct store_funnel *f)
 {
     const struct ready_rung *rungs = ready_ladder(a, n->id, f->port);
     struct js *j = js_object();
@@ -65,8 +65,29 @@ funnel_json(struct app *a, const struct store_node *n, const struct store_funnel
     set_time(j, "since", f->created);
     set_grant(a, n, j);
     js_set_bool(j, "ready", ready_is_ready(rungs));
-    js_set(j, "readiness", ready_json(rungs));
     return j;
+}
+
+static struct js *
+funnel_json(struct app *a, const struct store_node *n, const struct store_funnel *f)
+{
+    struct js *j = core_json(a, n, f);
+    js_set(j, "readiness", ready_json(ready_ladder(a, n->id, f->port)));
+    return j;
+}
+
+/* The same, as text. */
+static void write_funnel(struct app *a,
+                         const struct store_node *n,
+                         const struct store_funnel *f,
+                         struct buf *out)
+{
+    AUTO(js_freep) struct js *j = core_json(a, n, f);
+    js_write(j, JS_COMPACT, out);
+    buf_truncate(out, out->len - 1); /* its brace */
+    buf_adds(out, ",\"readiness\":");
+    ready_write(ready_ladder(a, n->id, f->port), out);
+    buf_addc(out, '}');
 }
 
 /* ---- the list ---- */
@@ -75,39 +96,47 @@ struct listing {
     struct app *a;
     const struct identity *id;
     struct rest_page page;
-    struct js *list;
+    struct buf text;        /* a list of thousands is written as it is read */
+    struct store_node node; /* of the last one */
     int rc;
 };
 
 static void add_funnel(void *arg, const struct store_funnel *f)
 {
     struct listing *l = arg;
-    struct store_node n;
-    int rc = store_node(l->a->db, f->node_id, &n);
+    int rc = l->node.id == f->node_id ? 0 : store_node(l->a->db, f->node_id, &l->node);
     if (rc < 0) {
         l->rc = rc;
-    } else if (rc == 0 && may_see(l->id, &n) && rest_page_take(&l->page, f->id)) {
-        js_push(l->list, funnel_json(l->a, &n, f));
+    } else if (rc == 0 && may_see(l->id, &l->node) && rest_page_take(&l->page, f->id)) {
+        buf_adds(&l->text, l->page.taken > 1 ? "," : "");
+        write_funnel(l->a, &l->node, f, &l->text);
     }
 }
 
 void api_funnels(void *app, struct http_rq *rq)
 {
     struct app *a = app;
-    struct listing l = {.a = a, .id = auth_identity(rq), .list = js_array()};
-    AUTO(js_freep) struct js *j = js_object();
-    js_set(j, "funnels", l.list);
+    struct listing l = {.a = a, .id = auth_identity(rq), .text = BUF_MAX(64 * MIB)};
+    AUTO(js_freep) struct js *end = js_object();
     if (!rest_page_read(rq, &l.page)) {
         return;
     }
+    buf_adds(&l.text, "{\"funnels\":[");
     int rc = store_funnels_after(a->db, 0, INT64_MAX, add_funnel, &l);
     rc = rc ? rc : l.rc;
-    if (rc) {
-        reply_broken(rq, rc);
-        return;
+    rest_page_end(&l.page, end);
+    buf_adds(&l.text, "]");
+    if (js_get_str(end, "nextCursor").n) {
+        buf_addf(&l.text, ",\"nextCursor\":\"" SLICE_FMT "\"",
+                 SLICE_ARG(js_get_str(end, "nextCursor")));
     }
-    rest_page_end(&l.page, j);
-    reply_json(rq, 200, j);
+    buf_addc(&l.text, '}');
+    if (rc || !buf_ok(&l.text)) {
+        reply_broken(rq, rc ? rc : -EMSGSIZE);
+    } else {
+        reply_text(rq, 200, &l.text);
+    }
+    buf_deinit(&l.text);
 }
 
 /* ---- one ---- */

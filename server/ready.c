@@ -22,9 +22,10 @@ enum {
     RECENT_S = 120, /* older rows of the store say nothing about now */
 };
 
-/* The last is what one URL costs when there are many: at most fifty looks a second. */
+/* …_each: for every URL there is, so that many come at fifty looks a second, at the start 500. */
 static const int64_t again_red = SECONDS(10), again_green = SECONDS(20), again_each = MS(20),
-                     soon = MS(100), flush_in = MS(200), resolver_life = SECONDS(10);
+                     first_each = MS(2), soon = MS(100), flush_in = MS(200),
+                     resolver_life = SECONDS(10);
 
 struct backend_report {
     bool known, ok;
@@ -509,6 +510,55 @@ struct js *ready_json(const struct ready_rung *rungs)
     return list;
 }
 
+/* text is UTF-8: it came from our own words and from texts that were checked. */
+static void write_member(struct buf *out, const char *name, const char *text)
+{
+    buf_addf(out, "\"%s\":\"", name);
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\') {
+            buf_addc(out, '\\');
+            buf_addc(out, *c);
+        } else if ((unsigned char)*c < 0x20) {
+            buf_addf(out, "\\u%04x", (unsigned char)*c);
+        } else {
+            buf_addc(out, *c);
+        }
+    }
+    buf_addc(out, '"');
+}
+
+static void write_rung(const struct ready_rung *g, enum ready_step step, struct buf *out)
+{
+    char at[WALL_TEXT_SIZE];
+    buf_addf(out, "%s{\"step\":\"%s\",\"state\":\"%s\",", step ? "," : "", step_names[step],
+             state_names[g->state]);
+    write_member(out, "text", g->text);
+    if (*g->code) {
+        buf_addf(out, ",\"code\":\"%s\"", g->code);
+    }
+    if (*g->fix) {
+        buf_addc(out, ',');
+        write_member(out, "fix", g->fix);
+    }
+    if (g->at.s) {
+        wall_format(g->at, at);
+        buf_addf(out, ",\"at\":\"%s\"", at);
+    }
+    if (g->ms) {
+        buf_addf(out, ",\"ms\":%lld", (long long)g->ms);
+    }
+    buf_addc(out, '}');
+}
+
+void ready_write(const struct ready_rung *rungs, struct buf *out)
+{
+    buf_addc(out, '[');
+    for (int i = 0; rungs && i < READY_STEPS; i++) {
+        write_rung(&rungs[i], (enum ready_step)i, out);
+    }
+    buf_addc(out, ']');
+}
+
 struct ready_counts ready_counts(const struct app *a)
 {
     struct ready_counts c = a->ready->counts;
@@ -538,7 +588,7 @@ static void start_node(void *arg, int64_t node)
         if (n->ladders[i]) {
             err_ignore(store_probes_each(r->a->db, n->ladders[i]->funnel, restore_rung,
                                          n->ladders[i])); /* the first look sees it anew */
-            next_in(n->ladders[i], MS(spread % 3000));
+            next_in(n->ladders[i], MS(spread % 3000) + first_each * (int64_t)r->counts.urls);
         }
     }
 }

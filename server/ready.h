@@ -55,8 +55,10 @@ void ready_backend(
 /* READY_STEPS rungs in the order of the steps; NULL: no such URL. Borrowed until the next turn. */
 const struct ready_rung *ready_ladder(const struct app *a, int64_t node, int64_t port);
 bool ready_is_ready(const struct ready_rung *rungs); /* all ok */
-/* [{step,state,code,text,fix,at,ms}] */
+/* [{step,state,code,text,fix,at,ms}]; the second writes the same without building it first, for
+ * lists of thousands. */
 struct js *ready_json(const struct ready_rung *rungs);
+void ready_write(const struct ready_rung *rungs, struct buf *out);
 
 /* Looks now and calls fn when it is done, also when the URL goes meanwhile. False: no such URL. */
 typedef void (*ready_fn)(void *arg);

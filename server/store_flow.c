@@ -19,10 +19,14 @@ static void read_funnel(struct db_stmt *s, struct store_funnel *f)
 
 int store_funnels_each(struct db *d, int64_t node, store_funnel_fn fn, void *arg)
 {
+    /* Two statements: with an OR SQLite would read the whole table for one node. */
     AUTO(db_resetp)
-    struct db_stmt *s = db_stmt(d, "SELECT " FUNNEL_COLUMNS
-                                   "WHERE :node = 0 OR node_id = :node ORDER BY node_id, port");
-    db_bind_i64(s, ":node", node);
+    struct db_stmt *s =
+        node ? db_stmt(d, "SELECT " FUNNEL_COLUMNS "WHERE node_id = :node ORDER BY port")
+             : db_stmt(d, "SELECT " FUNNEL_COLUMNS "ORDER BY node_id, port");
+    if (node) {
+        db_bind_i64(s, ":node", node);
+    }
     int rc;
     while ((rc = db_step(s)) == DB_ROW) {
         struct store_funnel f = {.id = 0};

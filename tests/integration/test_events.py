@@ -245,6 +245,23 @@ def test_pages_of_urls(c):
     assert [f["id"] for f in first["funnels"] + rest["funnels"]] == [f["id"] for f in everything["funnels"]]
 
 
+def test_a_list_says_the_same_as_each_of_its_objects(c):
+    """Lists are written by hand; quotes and control characters in a sentence are no harm."""
+    node = c.register("quotes")
+    c.want(node, 443)
+    stream = c.stream(node)
+    text = 'backend "a\\b" is away'
+    assert Client(c, node.token)("POST", "/node/v1/report", {"time": int(time.time()), "backends": [
+        {"port": 443, "ok": False, "text": text}]}).status == 204
+
+    def listed():
+        (f,) = [f for f in c.owner()("GET", "/api/v2/tailnet/-/funnels").json["funnels"] if f["nodeId"] == node.id]
+        return f
+    wait_for(lambda: [r for r in listed()["readiness"] if r["step"] == "backend"][0]["text"] == text, 10)
+    wait_for(lambda: c.owner()("GET", f"/api/v2/funnels/{listed()['id']}").json == listed(), 10)
+    stream.close()
+
+
 def test_a_node_says_how_its_target_is(c):
     node = c.register("says")
     c.want(node, 443)
