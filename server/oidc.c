@@ -363,10 +363,15 @@ static int create(struct app *a, const struct js *claims, const char *login, int
     int rc = store_user_create(a->db, a->tailnet.id, slice_str(login), "member", out_user);
     rc = rc ? rc : ask ? store_user_set_approved(a->db, *out_user, false) : 0;
     rc = rc || !text_printable(name, 120) ? rc : store_user_set_name(a->db, *out_user, name);
-    rc = rc ? rc
-            : webhooks_emit(a, ask ? "userNeedsApproval" : "userCreated",
-                            ask ? "A new user waits for approval" : "A user has joined", NULL);
-    return rc;
+    if (rc) {
+        return rc;
+    }
+    struct js *data = js_object();
+    js_set_cstr(data, "user", login);
+    js_set_cstr(data, "url", a->cfg.origin);
+    rc = webhooks_emit(a, ask ? "userNeedsApproval" : "userCreated",
+                       ask ? "A new user waits for approval" : "A user has joined", data);
+    return rc ? rc : store_change(a->db, a->tailnet.id, "user", 0);
 }
 
 /* Finds or makes the user of the claims: 0, MAKE_NOBODY, -errno. */

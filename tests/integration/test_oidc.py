@@ -88,6 +88,15 @@ def test_new_people(idp):
     idp.configure(unknown="member")
     ends = idp.sign_in("cy@example.com", "dee")
     assert ends["cy@example.com"]["heading"] == "cy@example.com" and ends["dee"]["heading"] == "dee@oidc"
+    # Where the tailnet approves people, a new one waits for somebody who may.
+    settings = ("PATCH", "/api/v2/tailnet/-/settings")
+    assert idp.c.api(*settings, '{"usersApprovalOn": true}')[0] == 200
+    assert "waits for approval" in idp.sign_in("gil@example.com")["gil@example.com"]["text"]
+    users = json.loads(idp.c.api("GET", "/api/v2/tailnet/-/users")[1])["users"]
+    gil = next(u for u in users if u["loginName"] == "gil@example.com")
+    assert gil["status"] == "needs-approval" and idp.c.api("POST", f"/api/v2/users/{gil['id']}/approve", "{}")[0] == 200
+    assert idp.sign_in("gil@example.com")["gil@example.com"]["heading"] == "gil@example.com"
+    assert idp.c.api(*settings, '{"usersApprovalOn": false}')[0] == 200
     idp.configure(unknown="member", domains=["example.org"])
     assert "oidc.domains" in idp.sign_in("cy@example.com")["cy@example.com"]["text"]
     idp.configure(unknown="member", groups=["ops"])
