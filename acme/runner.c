@@ -314,8 +314,17 @@ static void serve(struct request *q, struct slice line)
     } else if (!q->r->account_uri[0]) {
         make_account(q->r); /* now: control's own back-off keeps the pace */
         answer_error(q, "timeout, giving up: the ACME account could not be made yet");
-    } else if (start_order(q, j) < 0) {
-        answer_error(q, "the order could not be started");
+    } else {
+        int rc = start_order(q, j);
+        if (rc < 0) {
+            log_error("order.not_started", F_STR("dir", q->dir), F_ERR(rc),
+                      F_STR("fix", "may the user that runs uacme reach the directory?"));
+            /* What is amiss here may be mended in a minute: control tries again as after a
+             * time-out. */
+            text_cut(why, sizeof why, "timeout, giving up: uacme could not be started: %s",
+                     err_words(rc));
+            answer_error(q, why);
+        }
     }
 }
 

@@ -38,25 +38,46 @@ struct proc {
     bool timed_out;
 };
 
+/* ---- in the child: what goes wrong before exec is told to the parent, as an errno ---- */
+
+static NORETURN void give_up(int report_fd)
+{
+    int code = errno;
+    ssize_t n = write(report_fd, &code, sizeof code);
+    (void)n;
+    _exit(126);
+}
+
+enum { REPORT = 3 };
+
 static void limit(int resource, uint64_t value, bool set)
 {
     struct rlimit r = {.rlim_cur = value, .rlim_max = value};
     if (set && setrlimit((__rlimit_resource_t)resource, &r) < 0) {
-        _exit(126);
+        give_up(REPORT);
     }
 }
 
 static void drop_privileges(const struct proc_opts *o)
 {
     if (o->gid && (setgroups(0, NULL) < 0 || setresgid(o->gid, o->gid, o->gid) < 0)) {
-        _exit(126);
+        give_up(REPORT);
     }
     if (o->uid && setresuid(o->uid, o->uid, o->uid) < 0) {
-        _exit(126);
+        give_up(REPORT);
     }
 }
 
-/* In the child. */
+static void lay_descriptors(int err_fd, int null_fd, int report_fd)
+{
+    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
+        dup2(err_fd, STDERR_FILENO) < 0 || dup2(report_fd, REPORT) < 0 ||
+        fcntl(REPORT, F_SETFD, FD_CLOEXEC) < 0) {
+        give_up(report_fd);
+    }
+    syscall(SYS_close_range, REPORT + 1u, ~0u, 0u);
+}
+
 static NORETURN void
 become(const struct proc_opts *o, int err_fd, int null_fd, int report_fd, pid_t parent)
 {
@@ -64,12 +85,7 @@ become(const struct proc_opts *o, int err_fd, int null_fd, int report_fd, pid_t 
     sigset_t none;
     sigemptyset(&none);
     setsid();
-    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
-        dup2(err_fd, STDERR_FILENO) < 0 || dup2(report_fd, 3) < 0 ||
-        fcntl(3, F_SETFD, FD_CLOEXEC) < 0) {
-        _exit(126);
-    }
-    syscall(SYS_close_range, 4u, ~0u, 0u);
+    lay_descriptors(err_fd, null_fd, report_fd);
     limit(RLIMIT_CORE, 0, true);
     limit(RLIMIT_CPU, o->cpu_s, o->cpu_s);
     limit(RLIMIT_AS, o->as_bytes, o->as_bytes);
@@ -80,21 +96,21 @@ become(const struct proc_opts *o, int err_fd, int null_fd, int report_fd, pid_t 
     }
     drop_privileges(o);
     /* Set after the change of user, which clears it: kill -9 of us leaves no orphan. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent) {
-        _exit(126);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) {
+        give_up(REPORT);
+    }
+    if (getppid() != parent) {
+        _exit(126); /* nobody is there to be told */
     }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || (o->cwd && chdir(o->cwd) < 0)) {
-        _exit(126);
+        give_up(REPORT);
     }
     err_ignore(pthread_sigmask(SIG_SETMASK, &none, NULL)); /* fails on a wrong `how` alone */
     for (int sig = 1; sig < NSIG; sig++) {
         (void)signal(sig, SIG_DFL); /* KILL, STOP and the library's own refuse */
     }
     execve(o->argv[0], unconst(o->argv), o->env ? unconst(o->env) : nothing);
-    int code = errno;
-    ssize_t n = write(3, &code, sizeof code);
-    (void)n;
-    _exit(127);
+    give_up(REPORT);
 }
 
 static void release(void *arg)
@@ -200,7 +216,7 @@ static int open_pipes(struct pipes *f)
     return fcntl(f->err[0], F_SETFL, O_NONBLOCK) < 0 ? err_origin(-errno) : 0;
 }
 
-/* 0, or the -errno of a failed exec. */
+/* 0, or the -errno of what failed up to and with exec. */
 static int exec_result(int report_fd)
 {
     int code = 0;

@@ -1,7 +1,9 @@
 """Fixtures. Without CAP_NET_ADMIN pytest starts itself again in a user namespace; failing that, tests are skipped by name."""
+import atexit
 import os
 import shutil
 import sys
+import tempfile
 
 import pytest
 
@@ -9,8 +11,20 @@ import cluster as clusterlib
 import net as netlib
 
 
+def own_folder(config):
+    """Runs side by side must not share pytest's own root: whoever starts closes it (0700) under the others, and uacme's user
+    then reaches nothing."""
+    if "PYTEST_DEBUG_TEMPROOT" not in os.environ and not config.option.basetemp:
+        root = tempfile.mkdtemp(prefix="of.")
+        os.chmod(root, 0o755)
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = root
+        if not os.environ.get("OPENFUNNEL_KEEP"):
+            atexit.register(shutil.rmtree, root, ignore_errors=True)  # after pytest's own, which is registered later
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "loopback: runs on loopback high ports, without any privilege")
+    own_folder(config)
     if netlib.available() or os.environ.get("OPENFUNNEL_REEXEC"):
         return
     argv = netlib.reexec_argv([sys.executable, "-m", "pytest", *config.invocation_params.args])
