@@ -13,7 +13,7 @@ pytestmark = pytest.mark.loopback
 
 ROLES = ["owner", "admin", "network-admin", "it-admin", "billing-admin", "auditor", "member"]
 MAY = {
-    "own": "YYYYYYY", "policy.read": "YYYYYY.", "policy.write": "YYY....", "network.read": "YYYYYY.", "network.write": "YYY....",
+    "own": "YYYYYYY", "console": "YYYYYY.", "policy.read": "YYYYYY.", "policy.write": "YYY....", "network.read": "YYYYYY.", "network.write": "YYY....",
     "feature.read": "YYYYYY.", "feature.write": "YY.Y...", "machines.read": "YYYYYY.", "machines.write": "YY.Y...",
     "users.read": "YYYYYY.", "users.write": "YY.Y...", "auth_keys": "YYYY...", "api_keys": "YYYY...", "audit.read": "YYYYYY.",
     "webhooks.write": "YYYY...", "request.decide": "YYY....", "funnel.read": "YYYYYY.", "funnel.off": "YYYY...", "funnel.reopen": "YYY....",
