@@ -1,6 +1,6 @@
 // Signed messages to other programs: where they go, what of, and whether they arrived.
 import { useState } from 'preact/hooks';
-import { call, TAILNET } from '../api';
+import { call, can, TAILNET } from '../api';
 import { useAction, useData } from '../data';
 import { t, tw } from '../i18n';
 import { Badge, Card, Check, Confirm, Dialog, Empty, Field, Load, Once, ProblemBox, say, Time, type Tone } from '../ui';
@@ -122,7 +122,7 @@ export function Webhooks() {
   const hooks = useData<{ webhooks: Hook[] }>(`${TAILNET}/webhooks`, ['webhooks']);
   const [adding, setAdding] = useState(false);
   return (
-    <Card title={tw('settings.tab', 'webhooks')} aside={<button type="button" class="primary" onClick={() => setAdding(true)}>{t('hooks.add')}</button>}>
+    <Card title={tw('settings.tab', 'webhooks')} aside={can('webhooks.write') && <button type="button" class="primary" onClick={() => setAdding(true)}>{t('hooks.add')}</button>}>
       <Load of={hooks}>{(d) => d.webhooks.length ? <ul class="lines">{d.webhooks.map((h) => <Row h={h} key={h.endpointId} done={() => void hooks.reload()} />)}</ul> : <Empty title={t('hooks.none')} text={t('hooks.none.text')} />}</Load>
       <Edit open={adding} onClose={() => setAdding(false)} done={() => void hooks.reload()} />
     </Card>
