@@ -15,6 +15,7 @@ enum {
     REQUEST_CHARS = 26,        /* 130 bits: not guessable, and it grants nothing */
     COOL_DOWN_S = 600,         /* after a denial */
     WISH_MOST_S = 366 * 86400, /* what a requester may ask for */
+    MADE_MOST = 30,            /* of one node in COOL_DOWN_S: asking and withdrawing in a loop */
     OPEN_OF_USER_MOST = 10,    /* of a node: one a public port, by the table's key */
 };
 
@@ -257,6 +258,14 @@ static bool read_query(struct query *q, const struct js *j)
            slice_copy(reason, q->reason, sizeof q->reason);
 }
 
+/* Rows, audit lines and webhooks are not a node's to fill. */
+static bool asks_too_often(struct app *a, const struct store_node *n)
+{
+    int64_t made = 0;
+    struct wall since = {wall_now().s - COOL_DOWN_S};
+    return store_requests_made(a->db, n->id, since, &made) || made >= MADE_MOST;
+}
+
 /* What needs nobody's decision. False: nothing was answered yet. */
 static bool answer_known(struct app *a, struct query *q)
 {
@@ -277,6 +286,9 @@ static bool answer_known(struct app *a, struct query *q)
     } else if (store_request_denied_since(a->db, q->node.id, q->port,
                                           (struct wall){wall_now().s - COOL_DOWN_S}, r) == 0) {
         answer_denied(rq, r);
+    } else if (asks_too_often(a, &q->node)) {
+        answer_no(rq, "too-many", "This device has asked too often in the last ten minutes.",
+                  "wait, and ask once");
     } else {
         return false;
     }

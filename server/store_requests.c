@@ -217,6 +217,20 @@ int store_requests_of_user(struct db *d,
     return rc == STORE_NONE ? 0 : rc;
 }
 
+int store_requests_made(struct db *d, int64_t node, struct wall since, int64_t *out_count)
+{
+    AUTO(db_resetp)
+    struct db_stmt *s = db_stmt(d, "SELECT count(*) AS n FROM requests"
+                                   " WHERE node_id = :node AND created > :since");
+    db_bind_i64(s, ":node", node);
+    db_bind_i64(s, ":since", since.s);
+    int64_t n = store_number(s, "n");
+    if (n >= 0) {
+        *out_count = n;
+    }
+    return n < 0 ? (int)n : 0;
+}
+
 int store_request_overdue(struct db *d,
                           struct wall now,
                           struct store_request *out,

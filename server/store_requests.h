@@ -54,6 +54,9 @@ int store_requests_each(struct db *d,
                         const struct store_request_query *q,
                         store_request_fn fn,
                         void *arg) MUST_CHECK;
+/* How many this node has made since then, whatever became of them. */
+int store_requests_made(struct db *d, int64_t node, struct wall since, int64_t *out_count)
+    MUST_CHECK;
 /* Pending requests of this user's nodes; the oldest of them, where there is one. */
 int store_requests_of_user(struct db *d,
                            int64_t user,

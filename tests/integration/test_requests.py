@@ -336,6 +336,14 @@ def test_ten_of_a_person_and_the_oldest_goes(fresh):
     assert bad.status == 400
 
 
+def test_asking_and_withdrawing_in_a_loop(fresh):
+    node, asked = fresh.register("loop", OTHER), 0
+    while asked < 40 and (one := Asked(fresh, node)).answer["ShouldWait"]:
+        assert Client(fresh, node.token)("POST", f"/node/v1/requests/{one.id}/cancel", {}).status == 204
+        asked += 1
+    assert asked == 30 and one.answer["Code"] == "too-many" and "too often" in one.answer["Text"]
+
+
 def test_auto_approvers(fresh):
     text = START.replace('"tagOwners"', '"groups": {"group:dev": ["mia@example.com"]},\n\t"autoApprovers": {"funnel": ["group:dev"]},\n\t"tagOwners"')
     assert fresh.owner().acl(text).status == 200
