@@ -2,10 +2,9 @@
 """GET device/{id} over keep-alive TLS at 10,000 nodes with 1,000 listeners for events, beside nginx that serves the same bytes
 from a file, in the same run; and the list of all devices."""
 import pathlib
+import socket
 import subprocess
 import tempfile
-import threading
-import time
 
 from tailnet import control, figure, raise_descriptors, tailnet
 
@@ -45,7 +44,6 @@ http {{ access_log off; keepalive_requests 1000000; default_type application/jso
         control.wait_for(self.listens, 10)
 
     def listens(self):
-        import socket
         with socket.socket() as s:
             return s.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -55,10 +53,10 @@ http {{ access_log off; keepalive_requests 1000000; default_type application/jso
 
 
 def listen(t, count):
-    """Open event streams, each with a thread's worth of nothing: they only stay."""
-    key, open_ones = t.secret("api-key"), []
-    for _ in range(count):
-        c = t.connect()
+    """Open event streams; they only stay. One credential has ten."""
+    keys, open_ones = t.keys(count // 10), []
+    for i in range(count):
+        c, key = t.connect(), keys[i // 10]
         c.request("GET", "/api/v2/tailnet/-/events", headers={"Authorization": f"Bearer {key}"})
         response = c.getresponse()
         if response.status != 200:
