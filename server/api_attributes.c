@@ -115,6 +115,9 @@ static bool value_ok(const struct js *v)
 static bool read_attribute(struct http_rq *rq, const struct js *j, struct store_attribute *out)
 {
     struct slice expiry = js_get_str(j, "expiry");
+    if (slice_starts(expiry, S("0001-01-01T00:00:00"))) {
+        expiry = S(""); /* how Go's client sends a time that is not set */
+    }
     out->comment = js_get_str(j, "comment");
     if (!name_ok(out->name)) {
         refuse(rq, "attribute.name", "this is not the name of an attribute that can be set",

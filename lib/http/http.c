@@ -281,10 +281,10 @@ static void dispatch(struct http_rq *rq)
     const struct http_opts *o = &rq->srv->opts;
     rq->dispatched = true;
     rq->in_handler = true;
-    if (rq->too_big) {
-        o->error(o->arg, rq, 413, "the body is longer than this call takes");
-    } else if (!rq->route) {
+    if (!rq->route) {
         o->not_found(o->arg, rq);
+    } else if (rq->too_big) {
+        o->error(o->arg, rq, 413, "the body is longer than this call takes");
     } else {
         if (o->before) {
             o->before(o->arg, rq);
