@@ -93,7 +93,7 @@ static unsigned connections_max(void)
     };
 
     size_t limit = proc_raise_descriptors();
-    return limit > 2 * RESERVED ? (unsigned)(limit - RESERVED) / EACH : RESERVED / EACH;
+    return limit > (size_t)2 * RESERVED ? (unsigned)(limit - RESERVED) / EACH : RESERVED / EACH;
 }
 
 static int start_http(struct app *a, char *why, size_t size)

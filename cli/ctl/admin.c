@@ -125,7 +125,7 @@ int ctl_find(struct ctl_remote *r, const struct ctl_kind *kind, const char *word
     if (count != 1) {
         return not_found(ctl_remote_ctl(r), kind, word, count > 1);
     }
-    *out = js_ref((struct js *)(uintptr_t)row);
+    *out = js_ref(unconst(row));
     return 0;
 }
 
