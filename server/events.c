@@ -311,7 +311,9 @@ void api_events(void *app, struct http_rq *rq)
     struct app *a = app;
     const struct identity *id = auth_identity(rq);
     struct slice last = http_rq_header(rq, "Last-Event-ID");
-    last = last.n ? last : http_rq_query(rq, "lastEventId");
+    if (!last.n) {
+        last = http_rq_query(rq, "lastEventId");
+    }
     if (too_many(a, rq, id)) {
         return;
     }

@@ -211,9 +211,9 @@ bool signin_setup_code(
     struct app *a, struct http_rq *rq, struct slice code, struct store_user *out, int64_t *out_id)
 {
     uint8_t bytes[STORE_HASH_SIZE];
-    struct slice hash = slice_of(bytes, sizeof bytes);
     struct store_setup s;
     secrets_hash(&a->secrets, slice_trim(code), bytes);
+    struct slice hash = slice_of(bytes, sizeof bytes);
     int rc = store_setup(a->db, hash, &s);
     rc = rc == STORE_NONE ? invite_accept(a, rq, hash) : rc;
     if (rc || store_setup(a->db, hash, &s) || s.used || s.tries > SETUP_TRIES ||
