@@ -65,7 +65,9 @@ try {
   shown.picked = await page.locator('input[name=match]:checked').count();
   await pictures(page, 'request');
 
-  // Every choice by keyboard, from the heading on.
+  // Every choice by keyboard, from the heading on; after the pictures, which change the window's size and with it the rest
+  // that Approve takes.
+  await page.waitForSelector('#approve:not([disabled])');
   await page.locator('h1').focus();
   const stops = [];
   for (let i = 0; i < 30 && !stops.includes('approve'); i++) {

@@ -11,6 +11,7 @@ import ctypes
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 PREFIX4 = "198.51.100."
@@ -170,5 +171,7 @@ def reexec_argv(argv):
 
 
 def die_with_parent():
-    """preexec_fn: SIGKILL when the test runner goes, whatever happens to it."""
+    """preexec_fn: SIGKILL when the test runner goes, whatever happens to it; Ctrl-C works although a shell in the background
+    had it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None, use_errno=True).prctl(1, 9)
