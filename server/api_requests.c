@@ -304,8 +304,8 @@ static void answer(struct deciding *w, int rc, const char *why)
     int gone = rc < 0 ? 0 : store_request(w->app->db, slice_str(w->request.stable_id), &now);
     if (rc < 0 || gone) {
         reply_broken(w->rq, rc < 0 ? rc : gone);
-    } else if (rc == APPROVAL_GONE) {
-        answer_gone(w, &now);
+    } else if (rc == APPROVAL_GONE || (rc && strcmp(now.state, "pending") != 0)) {
+        answer_gone(w, &now); /* also where it is their decision that has changed the policy */
     } else if (rc) {
         refuse(w, rc, why);
     } else {

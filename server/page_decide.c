@@ -79,8 +79,8 @@ static void answer(struct deciding *w, int rc, const char *why)
         page_message(w->rq, 404, "No such request", "It has gone.", "/");
     } else if (rc == 0) {
         back_to(w->rq, &now);
-    } else if (rc == APPROVAL_GONE) {
-        answer_gone(w, &now);
+    } else if (rc == APPROVAL_GONE || strcmp(now.state, "pending") != 0) {
+        answer_gone(w, &now); /* also where it is their decision that has changed the policy */
     } else {
         say_why(rc, why, w->view.notice, sizeof w->view.notice);
         show_again(w, &now, rc == APPROVAL_BUSY ? 503 : 409);
