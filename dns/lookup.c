@@ -10,11 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dns/ask.h"
 #include "dns/dns.h"
 #include "dns/snapshot.h"
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
-#include "lib/base/wire.h"
 #include "lib/io/loop.h"
 
 #define AGAIN_NS    MS(500)
@@ -169,31 +169,11 @@ static bool make_queries(struct dns_lookup *l, struct slice name)
     for (size_t i = 0; i < QUESTIONS; i++) {
         struct buf *out = &l->questions[i].query;
         buf_init(out, 512);
-        wr_u16(out, l->questions[i].id);
-        wr_u16(out, l->mode == DNS_LOOKUP_RESOLVER ? 0x0100 : 0); /* RD */
-        wr_u16(out, 1);
-        wr_u32(out, 0);
-        wr_u16(out, 1);
-        buf_add(out, slice_of(wire, n));
-        wr_u16(out, types[i]);
-        wr_u16(out, 1);
-        wr_u8(out, 0); /* OPT: root, 1,232 octets, no flags */
-        wr_u16(out, DNS_OPT);
-        wr_u16(out, 1232);
-        wr_u32(out, 0);
-        wr_u16(out, 0);
+        dns_ask_write(out, l->questions[i].id,
+                      l->mode == DNS_LOOKUP_RESOLVER ? DNS_ASK_RECURSION : DNS_ASK_AUTHORITY,
+                      slice_of(wire, n), types[i]);
     }
     return n > 0;
-}
-
-static int udp_connect(const struct addr *a)
-{
-    int fd = socket(a->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, &a->sa, a->len) < 0) {
-        (void)close(fd);
-        fd = -1;
-    }
-    return fd;
 }
 
 struct dns_lookup *dns_lookup_start(struct loop *lp,
@@ -205,7 +185,7 @@ struct dns_lookup *dns_lookup_start(struct loop *lp,
 {
     struct dns_lookup *l = mem_new(sizeof *l);
     *l = (struct dns_lookup){.lp = lp, .mode = mode, .fn = fn, .arg = arg, .watch = WATCH_INIT};
-    int fd = make_queries(l, name) ? udp_connect(server) : -1;
+    int fd = make_queries(l, name) ? dns_ask_udp(server) : -1;
     if (fd < 0 || watch_add(lp, &l->watch, fd, on_ready, l)) {
         if (fd >= 0) {
             (void)close(fd);

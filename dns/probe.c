@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dns/ask.h"
 #include "dns/dns.h"
 #include "dns/snapshot.h"
 #include "lib/base/err.h"
@@ -211,31 +212,9 @@ static bool make_query(struct dns_probe *p, struct slice name)
     uint16_t id;
     secret_random(&id, sizeof(id));
     buf_init(&p->query, 512);
-    wr_u16(&p->query, (uint16_t)(12 + n + 4 + 11));
-    wr_u16(&p->query, id);
-    wr_u16(&p->query, 0); /* RD=0: we ask the authority itself */
-    wr_u16(&p->query, 1);
-    wr_u32(&p->query, 0);
-    wr_u16(&p->query, 1);
-    buf_add(&p->query, slice_of(wire, n));
-    wr_u16(&p->query, DNS_TXT);
-    wr_u16(&p->query, 1);
-    wr_u8(&p->query, 0); /* OPT: root, 1,232 octets, no flags */
-    wr_u16(&p->query, DNS_OPT);
-    wr_u16(&p->query, 1232);
-    wr_u32(&p->query, 0);
-    wr_u16(&p->query, 0);
+    wr_u16(&p->query, (uint16_t)dns_ask_size(n));
+    dns_ask_write(&p->query, id, DNS_ASK_AUTHORITY, slice_of(wire, n), DNS_TXT);
     return n && buf_ok(&p->query);
-}
-
-static int udp_connect(const struct addr *a)
-{
-    int fd = socket(a->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, &a->sa, a->len) < 0) {
-        (void)close(fd);
-        fd = -1;
-    }
-    return fd;
 }
 
 struct dns_probe *dns_probe_txt(struct loop *lp,
@@ -251,7 +230,7 @@ struct dns_probe *dns_probe_txt(struct loop *lp,
     p->value = slice_dup(value);
     p->why = "the authority does not answer";
     timer_set_in(lp, &p->deadline, DEADLINE_NS, probe_late, p);
-    int fd = make_query(p, name) ? udp_connect(authority) : -1;
+    int fd = make_query(p, name) ? dns_ask_udp(authority) : -1;
     if (fd < 0 || watch_add(lp, &p->watch, fd, udp_ready, p)) {
         p->why = "the authority cannot be asked";
         if (fd >= 0) {
