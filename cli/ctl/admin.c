@@ -188,21 +188,28 @@ int ctl_list(struct ctl *c, const struct ctl_kind *kind, const char *query)
     return CTL_OK;
 }
 
-int ctl_show(struct ctl *c, const struct ctl_kind *kind)
+int ctl_get_object(struct ctl *c, const struct ctl_kind *kind, struct js **out)
 {
     AUTO(ctl_remote_closep) struct ctl_remote *r = NULL;
     AUTO(js_freep) struct js *row = NULL;
-    AUTO(js_freep) struct js *whole = NULL;
     struct buf path = BUF_MAX(512);
     char failed[80];
     text_cut(failed, sizeof failed, "cannot get the %s", kind->what);
+    *out = NULL;
     int rc = ctl_remote_open(c, &r);
     rc = rc ? rc : ctl_find(r, kind, c->args.words[0], &row);
     if (!rc) {
         ctl_object_path(kind, row, "", &path);
-        rc = ctl_call(r, &(struct ctl_call){"GET", buf_cstr(&path), NULL, failed}, &whole);
+        rc = ctl_call(r, &(struct ctl_call){"GET", buf_cstr(&path), NULL, failed}, out);
     }
     buf_deinit(&path);
+    return rc;
+}
+
+int ctl_show(struct ctl *c, const struct ctl_kind *kind)
+{
+    AUTO(js_freep) struct js *whole = NULL;
+    int rc = ctl_get_object(c, kind, &whole);
     if (rc || c->args.json) {
         return rc ? rc : ctl_put_answer(c, kind->schema, whole);
     }

@@ -37,6 +37,8 @@ const struct js *ctl_rows(const struct js *answer);
 /* The object that `word` names, owned by the caller. 0, or an exit code after complaining. */
 int ctl_find(struct ctl_remote *r, const struct ctl_kind *kind, const char *word, struct js **out)
     MUST_CHECK;
+/* The whole of the object that the first word names, owned by the caller. */
+int ctl_get_object(struct ctl *c, const struct ctl_kind *kind, struct js **out) MUST_CHECK;
 /* Its path: object path, id in percent-encoding, what follows ("/approve"). */
 void ctl_object_path(const struct ctl_kind *kind,
                      const struct js *object,

@@ -35,6 +35,14 @@ void ctl_cell_time(struct slice time, struct buf *out)
     }
 }
 
+void ctl_cell_word(struct buf *out, bool on, const char *word)
+{
+    if (on) {
+        buf_adds(out, out->len ? ", " : "");
+        buf_adds(out, word);
+    }
+}
+
 static void add_value(const struct js *j, struct buf *out)
 {
     switch (js_kind(j)) {

@@ -35,3 +35,5 @@ void ctl_put_record(const struct ctl *c,
                     const struct js *row);
 /* "2026-11-25T03:10:00Z" as "2026-11-25 03:10"; anything else as it is. */
 void ctl_cell_time(struct slice time, struct buf *out);
+/* One word more of a list, where it holds: "reusable, ephemeral". */
+void ctl_cell_word(struct buf *out, bool on, const char *word);

@@ -12,14 +12,6 @@ static const struct js *makes(const struct js *row)
     return js_get(js_get(js_get(row, "capabilities"), "devices"), "create");
 }
 
-static void add_word(struct buf *out, bool on, const char *word)
-{
-    if (on) {
-        buf_adds(out, out->len ? ", " : "");
-        buf_adds(out, word);
-    }
-}
-
 static void cell_kind(const struct js *row, struct ctl_cell *out)
 {
     struct slice kind = js_get_str(row, "keyType");
@@ -40,9 +32,9 @@ static void cell_state(const struct js *row, struct ctl_cell *out)
 static void cell_makes(const struct js *row, struct ctl_cell *out)
 {
     const struct js *m = makes(row), *tags = js_get(m, "tags"), *scopes = js_get(row, "scopes");
-    add_word(&out->text, js_get_bool(m, "reusable", false), "reusable");
-    add_word(&out->text, js_get_bool(m, "ephemeral", false), "ephemeral");
-    add_word(&out->text, js_get_bool(m, "preauthorized", false), "pre-approved");
+    ctl_cell_word(&out->text, js_get_bool(m, "reusable", false), "reusable");
+    ctl_cell_word(&out->text, js_get_bool(m, "ephemeral", false), "ephemeral");
+    ctl_cell_word(&out->text, js_get_bool(m, "preauthorized", false), "pre-approved");
     for (size_t i = 0; i < js_len(tags); i++) {
         buf_adds(&out->text, out->text.len ? ", " : "");
         buf_add(&out->text, js_str(js_at(tags, i)));

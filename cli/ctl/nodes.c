@@ -33,21 +33,13 @@ static void cell_seen(const struct js *row, struct ctl_cell *out)
     }
 }
 
-static void add_word(struct buf *out, bool on, const char *word)
-{
-    if (on) {
-        buf_adds(out, out->len ? ", " : "");
-        buf_adds(out, word);
-    }
-}
-
 static void cell_notes(const struct js *row, struct ctl_cell *out)
 {
     bool waits = !js_get_bool(row, "authorized", true);
-    add_word(&out->text, waits, "needs approval");
-    add_word(&out->text, js_get_bool(row, "keyExpired", false), "key expired");
-    add_word(&out->text, js_get_bool(row, "isEphemeral", false), "ephemeral");
-    add_word(&out->text, js_get_bool(row, "funnel", false), "funnel");
+    ctl_cell_word(&out->text, waits, "needs approval");
+    ctl_cell_word(&out->text, js_get_bool(row, "keyExpired", false), "key expired");
+    ctl_cell_word(&out->text, js_get_bool(row, "isEphemeral", false), "ephemeral");
+    ctl_cell_word(&out->text, js_get_bool(row, "funnel", false), "funnel");
     out->colour = waits ? "\033[33m" : "";
 }
 

@@ -110,18 +110,8 @@ static const struct ctl_column step_columns[] = {
 
 int ctl_funnels_show(struct ctl *c)
 {
-    AUTO(ctl_remote_closep) struct ctl_remote *r = NULL;
-    AUTO(js_freep) struct js *row = NULL;
     AUTO(js_freep) struct js *whole = NULL;
-    struct buf path = BUF_MAX(512);
-    int rc = ctl_remote_open(c, &r);
-    rc = rc ? rc : ctl_find(r, &funnels, c->args.words[0], &row);
-    if (!rc) {
-        ctl_object_path(&funnels, row, "", &path);
-        struct ctl_call call = {"GET", buf_cstr(&path), NULL, "cannot get the funnel"};
-        rc = ctl_call(r, &call, &whole);
-    }
-    buf_deinit(&path);
+    int rc = ctl_get_object(c, &funnels, &whole);
     if (rc || c->args.json) {
         return rc ? rc : ctl_put_answer(c, funnels.schema, whole);
     }
@@ -216,18 +206,8 @@ static int put_choices(const struct ctl *c, const struct js *changes)
 /* With the change that approving makes. */
 int ctl_requests_show(struct ctl *c)
 {
-    AUTO(ctl_remote_closep) struct ctl_remote *r = NULL;
-    AUTO(js_freep) struct js *row = NULL;
     AUTO(js_freep) struct js *whole = NULL;
-    struct buf path = BUF_MAX(512);
-    int rc = ctl_remote_open(c, &r);
-    rc = rc ? rc : ctl_find(r, &requests, c->args.words[0], &row);
-    if (!rc) {
-        ctl_object_path(&requests, row, "", &path);
-        struct ctl_call call = {"GET", buf_cstr(&path), NULL, "cannot get the request"};
-        rc = ctl_call(r, &call, &whole);
-    }
-    buf_deinit(&path);
+    int rc = ctl_get_object(c, &requests, &whole);
     if (rc || c->args.json) {
         return rc ? rc : ctl_put_answer(c, requests.schema, whole);
     }
